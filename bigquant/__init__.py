@@ -1,0 +1,64 @@
+"""k-means colour quantization for images too large to hold in memory.
+
+>>> import bigquant
+>>> result = bigquant.quantize(np.zeros((4, 4, 3), np.uint8), k=1)
+>>> result.palette.hex
+['#000000']
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bigquant.errors import BigquantError, InputError, PaletteWarning
+    from bigquant.histogram import ColorHistogram
+    from bigquant.inspection import inspect
+    from bigquant.kmeans import KMeans
+    from bigquant.palette import Palette
+    from bigquant.pipeline import QuantizedImage, quantize
+    from bigquant.read import Image, open_image
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BigquantError",
+    "ColorHistogram",
+    "Image",
+    "InputError",
+    "KMeans",
+    "Palette",
+    "PaletteWarning",
+    "QuantizedImage",
+    "inspect",
+    "open_image",
+    "quantize",
+]
+
+_HOMES = {
+    "BigquantError": "errors",
+    "ColorHistogram": "histogram",
+    "Image": "read",
+    "InputError": "errors",
+    "KMeans": "kmeans",
+    "Palette": "palette",
+    "PaletteWarning": "errors",
+    "QuantizedImage": "pipeline",
+    "inspect": "inspection",
+    "open_image": "read",
+    "quantize": "pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that ``import bigquant`` is quick."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,34 @@
+"""Which channels of an image are colour, and whether the last one is alpha."""
+
+from __future__ import annotations
+
+#: Depth of an image -> (colour channels, has alpha), as Pillow and scikit-image read it.
+_LAYOUTS = {1: (1, False), 2: (1, True), 3: (3, False), 4: (3, True)}
+
+
+def split_channels(depth: int) -> tuple[int, bool]:
+    """Tell how many of `depth` channels are colours, and if an alpha channel follows them.
+
+    Parameters
+    ----------
+    depth : int
+        1 (gray), 2 (gray and alpha), 3 (RGB) or 4 (RGB and alpha).
+
+    Returns
+    -------
+    channels : int
+        1 or 3.
+    has_alpha : bool
+        Whether the last channel is alpha: a pixel whose alpha is 0 is no part of the image.
+
+    Raises
+    ------
+    KeyError
+        For any other depth; images are checked where they come in.
+    """
+    return _LAYOUTS[depth]
+
+
+def is_image_depth(depth: int) -> bool:
+    """Tell whether an image of `depth` channels is gray or RGB, with alpha or without."""
+    return depth in _LAYOUTS

@@ -1,0 +1,16 @@
+"""The errors that people see: one line with the value, the limit and the next step."""
+
+
+class BigquantError(Exception):
+    """Work that was under way failed. The command line exits with 1."""
+
+
+class InputError(BigquantError, ValueError):
+    """An argument or an input that cannot be used, found before work starts.
+
+    The command line exits with 2.
+    """
+
+
+class PaletteWarning(UserWarning):
+    """The palette holds fewer colours than were asked for."""

@@ -1,0 +1,74 @@
+"""What a job would read, hold and write, told before it starts."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+from bigquant.bands import split_channels
+from bigquant.read import open_image
+
+_TABLE_BYTES = 64 << 20
+_HISTOGRAM_BYTES = 11  # of each distinct colour
+
+
+def inspect(image: str | os.PathLike[str] | Any) -> dict[str, Any]:
+    """Tell what an image is and how it would be quantized, without reading its pixels.
+
+    Parameters
+    ----------
+    image : path or array
+        Whatever `open_image` takes.
+
+    Returns
+    -------
+    dict
+        In JSON's types: path, format, width, height, channels, alpha, dtype, chunk (width
+        and height), blocks, passes over the pixels, memory_per_task and output_bytes (an
+        estimate in bytes; the output's before compression, image and labels), pixel_size
+        in micrometers (height, width), icc_profile and georeferenced, and what the file
+        says of its compression and tiles.
+    """
+    opened = open_image(image)
+    height, width, depth = opened.shape
+    channels, has_alpha = split_channels(depth)
+    block_pixels = opened.chunksize[0] * opened.chunksize[1]
+    source = opened.source
+    return {
+        "path": source.path,
+        "format": source.format,
+        "width": width,
+        "height": height,
+        "channels": channels,
+        "alpha": has_alpha,
+        "dtype": str(opened.dtype),
+        "chunk": [opened.chunksize[1], opened.chunksize[0]],
+        "blocks": opened.npartitions,
+        "passes": 2,
+        "memory_per_task": task_memory(block_pixels, depth, channels),
+        "output_bytes": height * width * (channels + 1),
+        "pixel_size": list(source.pixel_size) if source.pixel_size else None,
+        "icc_profile": source.icc_profile is not None,
+        "georeferenced": any(code == 34735 for code, *_ in source.tags),
+        **source.details,
+    }
+
+
+def task_memory(block_pixels: int, depth: int, channels: int) -> int:
+    """Estimate the bytes that a task holds at most, from the size of its block.
+
+    Parameters
+    ----------
+    block_pixels : int
+    depth : int
+        Bytes per pixel read, with alpha.
+    channels : int
+        Colour channels.
+    """
+    read = block_pixels * depth
+    table = math.ceil(_TABLE_BYTES / 256 ** (3 - channels))
+    count = read + table + _HISTOGRAM_BYTES * min(block_pixels, 256**channels)
+    # labels, colours, and the same again while a shard is encoded
+    write = read + 2 * block_pixels * (channels + 1)
+    return max(count, write)

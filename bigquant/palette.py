@@ -1,0 +1,215 @@
+"""`Palette`: the colours of a quantized image, their shares, and the facts of their fit."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigquant import kernels
+from bigquant.errors import InputError
+
+#: Most labels that 16 bits can hold beside the reserved one.
+MAX_COLORS = 65535
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """Colours in the order of their labels, most common first when they were fitted.
+
+    Parameters
+    ----------
+    centers : ndarray, (k, channels), float64
+        Centres of the clusters, 0 to 255.
+    colors : ndarray, (k, channels), uint8
+        The centres rounded: what is written. 1 (gray) or 3 (RGB) channels.
+    counts : ndarray, (k,), uint64
+        Pixels nearest to each colour in the fitted image.
+    first_label : {0, 1}
+        Label of the first colour; 1 where label 0 is kept for pixels that are no part of
+        the image (transparent ones).
+    inertia : int
+        Sum over the fitted image's pixels of the squared distance to their colour.
+    fit : Mapping
+        How the palette was made: algorithm, random_state, distinct_colors.
+
+    Examples
+    --------
+    >>> palette = Palette.from_colors([[255, 0, 0], [0, 0, 255]])
+    >>> palette.k, palette.hex
+    (2, ['#ff0000', '#0000ff'])
+    """
+
+    centers: NDArray[np.float64]
+    colors: NDArray[np.uint8]
+    counts: NDArray[np.uint64]
+    first_label: int = 0
+    inertia: int = 0
+    fit: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_colors(cls, colors: Any, first_label: int = 0) -> Palette:
+        """Make a palette of given colours (k, channels), 0 to 255, that fits no image yet."""
+        centers = np.array(colors, np.float64)
+        if centers.ndim != 2 or not 1 <= len(centers) <= MAX_COLORS or centers.shape[1] not in (1, 3):
+            raise InputError(
+                f"colours of shape {centers.shape} are no palette: 1 to {MAX_COLORS} rows of "
+                "1 (gray) or 3 (RGB) values are"
+            )
+        if not (np.isfinite(centers).all() and centers.min() >= 0 and centers.max() <= 255):
+            raise InputError("a palette's values must lie in 0 to 255")
+        if first_label not in (0, 1):
+            raise InputError(f"first_label={first_label}: must be 0 or 1")
+        rounded = np.rint(centers).astype(np.uint8)
+        return cls(centers, rounded, np.zeros(len(centers), np.uint64), first_label)
+
+    @classmethod
+    def from_fit(
+        cls,
+        colors: NDArray[np.uint8],
+        counts: NDArray[np.uint64],
+        centers: NDArray[np.float64],
+        first_label: int = 0,
+    ) -> Palette:
+        """Order and round fitted centres, and count what they will be nearest to.
+
+        Parameters
+        ----------
+        colors, counts : ndarray, (n, channels) uint8 and (n,) uint64
+            The image's histogram.
+        centers : ndarray, (k, channels), float64
+            In any order.
+        first_label : {0, 1}
+            See the class.
+
+        Returns
+        -------
+        Palette
+            Centres by the pixels nearest to them, most common first, then by value. Two
+            that round to one colour become one, so there may be fewer than came in.
+        """
+        labels, _ = kernels.assign(colors, centers)
+        masses = np.bincount(labels, weights=counts, minlength=len(centers))
+        order = np.lexsort((*centers.T[::-1], -masses))
+        centers = centers[order]
+        rounded = np.rint(centers.clip(0, 255)).astype(np.uint8)
+        firsts = np.sort(np.unique(rounded, axis=0, return_index=True)[1])
+        centers, rounded = centers[firsts], rounded[firsts]
+        labels, distances = kernels.assign(colors, rounded.astype(np.float64))
+        totals = np.zeros(len(rounded), np.uint64)
+        np.add.at(totals, labels, counts)
+        inertia = int((counts * distances.astype(np.uint64)).sum())  # integers, so exact
+        return cls(centers, rounded, totals, first_label, inertia)
+
+    def with_facts(self, **facts: Any) -> Palette:
+        """Add facts of the fit."""
+        return replace(self, fit={**self.fit, **facts})
+
+    @property
+    def k(self) -> int:
+        """Number of colours."""
+        return len(self.colors)
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels of the fitted image that are part of it."""
+        return int(self.counts.sum())
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Part of the pixels that each colour has, (k,), summing to 1."""
+        return self.counts / max(1, self.n_pixels)
+
+    @property
+    def mse(self) -> float:
+        """Squared error per pixel, summed over the channels."""
+        return self.inertia / max(1, self.n_pixels)
+
+    @property
+    def psnr(self) -> float:
+        """Peak signal-to-noise ratio per channel value in dB; infinite without an error."""
+        per_value = self.mse / self.colors.shape[1]
+        return 10 * math.log10(255**2 / per_value) if per_value else math.inf
+
+    @property
+    def rgb(self) -> NDArray[np.uint8]:
+        """The colours as RGB (k, 3), gray ones too."""
+        return np.broadcast_to(self.colors, (self.k, 3)).copy()
+
+    @property
+    def hex(self) -> list[str]:
+        """The colours as ``#rrggbb``."""
+        return ["#" + bytes(color).hex() for color in self.rgb]
+
+    @property
+    def table(self) -> NDArray[np.uint8]:
+        """Colour of every label, (first_label + k, channels); label 0 is black if reserved."""
+        reserved = np.zeros((self.first_label, self.colors.shape[1]), np.uint8)
+        return np.concatenate([reserved, self.colors])
+
+    @property
+    def label_dtype(self) -> np.dtype[Any]:
+        """Type of the labels: uint8 while they fit, else uint16."""
+        return np.dtype(np.uint8 if self.first_label + self.k <= 256 else np.uint16)
+
+    def as_json(self) -> dict[str, Any]:
+        """Describe the palette in JSON's types (the schema of the model file)."""
+        return {
+            "bigquant_palette": _SCHEMA,
+            "k": self.k,
+            "first_label": self.first_label,
+            "colors": self.colors.tolist(),
+            "hex": self.hex,
+            "centers": self.centers.tolist(),
+            "counts": self.counts.tolist(),
+            "inertia": self.inertia,
+            "mse": self.mse,
+            "psnr": self.psnr if math.isfinite(self.psnr) else None,
+            "fit": dict(self.fit),
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the palette as JSON."""
+        Path(path).write_text(json.dumps(self.as_json(), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Palette:
+        """Read a palette that `save` wrote; the file is checked, and nothing of it is run."""
+        try:
+            model = json.loads(Path(path).read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: not a readable palette ({error})") from error
+        return cls.from_json(model, str(path))
+
+    @classmethod
+    def from_json(cls, model: Any, name: str = "palette") -> Palette:
+        """Build the palette that `as_json` described."""
+        if not isinstance(model, dict) or model.get("bigquant_palette") != _SCHEMA:
+            raise InputError(f"{name}: not a bigquant palette of schema {_SCHEMA}")
+        try:
+            palette = cls.from_colors(model["centers"], model["first_label"])
+            colors = cls.from_colors(model["colors"]).colors
+            counts = np.array(model["counts"], np.uint64)
+            inertia, fit = int(model["inertia"]), dict(model["fit"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"{name}: not a usable palette ({error})") from error
+        if not len(palette.centers) == len(colors) == counts.size or counts.ndim != 1:
+            raise InputError(f"{name}: centers, colors and counts are not of one length")
+        return cls(palette.centers, colors, counts, palette.first_label, inertia, fit)
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f'<td style="background:{color};width:3em;height:3em" '
+            f'title="{color}, {share:.2%}"></td>'
+            for color, share in zip(self.hex[:256], self.shares, strict=False)
+        )
+        rest = f" (the first 256 of {self.k})" if self.k > 256 else ""
+        return f"<table><caption>{self.k} colors{rest}</caption><tr>{cells}</tr></table>"

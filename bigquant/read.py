@@ -1,0 +1,330 @@
+"""Path or array -> a lazy image: a Dask array (y, x, channel) and what must survive of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from PIL import Image as pillow
+from PIL import JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from bigquant import tiff_reader
+from bigquant.bands import is_image_depth
+from bigquant.errors import BigquantError, InputError
+from bigquant.source import Source
+from bigquant.tiling import plan_rows, plan_tiles
+
+_MAX_WHOLE_BYTES = 2 << 30
+_UNITS = {2: "inch", 3: "centimeter"}
+
+
+class Image(da.Array):
+    """A Dask array (y, x, channel) of uint8 that knows its source.
+
+    Whatever is computed from it is a plain Dask array: a slice or a rescaled image has not
+    the resolution and georeference of its source.
+
+    Attributes
+    ----------
+    source : Source
+        Path, resolution, colour profile, georeference.
+    """
+
+    source: Source
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _with_source, (da.Array(self.dask, self.name, self.chunks, meta=self._meta), self.source)
+
+
+def _with_source(array: da.Array, source: Source) -> Image:
+    image = Image(array.dask, array.name, array.chunks, meta=array._meta)
+    image.source = source
+    return image
+
+
+def open_image(path: str | os.PathLike[str] | Any, *, channel_axis: int | None = None) -> Image:
+    """Open an image of any size; nothing of its pixels is read before it is computed.
+
+    Parameters
+    ----------
+    path : path, ndarray, dask.array.Array or zarr.Array
+        A file: TIFF (tiled, stripped, BigTIFF, any compression), JPEG, PNG, WebP, ``.npy``,
+        or the folder of a Zarr array (v2 or v3). Or an array (y, x) or (y, x, channel).
+    channel_axis : int, optional
+        Which axis holds the channels. Without it the last, or the first where a Zarr
+        array's dimension names say so.
+
+    Returns
+    -------
+    Image, (y, x, channel), uint8
+        1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha) channels. Chunks lie on the
+        file's own tiles and hold about 64 MiB. It pickles to a few kB.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is not an 8-bit image of these kinds.
+    """
+    if isinstance(path, Image):
+        return path
+    if not isinstance(path, str | os.PathLike):
+        return _from_array(path, channel_axis, Source())
+    name = os.path.abspath(os.fspath(path))
+    if not os.path.exists(name):
+        raise InputError(f"{path}: no such file: check the path")
+    if os.path.isdir(name):
+        return _open_zarr(name, channel_axis)
+    try:
+        with open(name, "rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    opener = _find_opener(head)
+    if opener is None:
+        raise InputError(
+            f"{path}: not an image that bigquant reads (TIFF, JPEG, PNG, WebP, .npy, Zarr)"
+        )
+    return opener(name, channel_axis)
+
+
+def _find_opener(head: bytes) -> Callable[[str, int | None], Image] | None:
+    """Choose by the file's first bytes; names lie."""
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return lambda path, _: _open_tiff(path)
+    if head[:6] == b"\x93NUMPY":
+        return _open_npy
+    for plugin, found in (
+        (PngImagePlugin.PngImageFile, head[:8] == b"\x89PNG\r\n\x1a\n"),
+        (JpegImagePlugin.JpegImageFile, head[:3] == b"\xff\xd8\xff"),
+        (WebPImagePlugin.WebPImageFile, head[:4] == b"RIFF" and head[8:12] == b"WEBP"),
+    ):
+        if found:
+            return lambda path, _, plugin=plugin: _open_whole(path, plugin)  # type: ignore[misc]
+    return None
+
+
+# ---------------------------------------------------------------- TIFF, by windows
+
+
+def _open_tiff(path: str) -> Image:
+    windows, page = tiff_reader.describe_page(path)
+    segment = tiff_reader.segment_shape(page)
+    if page.is_tiled:
+        chunks = plan_tiles(windows.shape, segment)
+    else:
+        chunks = plan_rows(windows.shape, segment[0])
+    resolution = None
+    if 282 in page.tags and 283 in page.tags:
+        pairs = (page.tags[282].value, page.tags[283].value)
+        resolution = tuple(n / d if d else 0.0 for n, d in pairs)
+    unit = page.tags.valueof(296, default=2) if resolution else None
+    profile = page.tags.valueof(34675)
+    source = Source(
+        path=path,
+        format="BigTIFF" if page.parent.is_bigtiff else "TIFF",
+        resolution=resolution if resolution and min(resolution) > 0 else None,  # type: ignore[arg-type]
+        unit=_UNITS.get(int(unit)) if unit else None,
+        icc_profile=bytes(profile) if profile else None,
+        tags=tiff_reader.copied_tags(page),
+        details={
+            "compression": page.compression.name.lower(),
+            "photometric": page.photometric.name.lower(),
+            "tiles" if page.is_tiled else "strips": f"{segment[1]} x {segment[0]}",
+        },
+    )
+    return _with_source(_lazy(windows, (*chunks, windows.shape[2])), source)
+
+
+def _lazy(windows: Any, chunks: tuple[int, ...]) -> da.Array:
+    return da.from_array(
+        windows,
+        chunks=chunks,
+        lock=False,
+        asarray=True,
+        fancy=False,
+        inline_array=True,
+        meta=np.empty((0,) * len(windows.shape), windows.dtype),
+    )
+
+
+# ---------------------------------------------------------------- JPEG, PNG, WebP: as a whole
+
+_DECODED = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBX": "RGB"}
+
+
+def _pixel_mode(image: pillow.Image) -> str | None:
+    if image.mode == "P":
+        return "RGBA" if "transparency" in image.info else "RGB"
+    if image.mode in ("L", "RGB") and "transparency" in image.info:
+        return image.mode + "A"
+    return _DECODED.get(image.mode)
+
+
+def _open_whole(path: str, plugin: type[Any]) -> Image:
+    """Plan to decode a file at once, in one task.
+
+    Pillow's plugins are called by name: `PIL.Image.open` warns of large images, or refuses
+    them, by a limit that is global to the process and not ours to change.
+    """
+    try:
+        with plugin(path) as image:
+            mode, (width, height), info = _pixel_mode(image), image.size, image.info
+            format_, stored_mode = image.format, image.mode
+    except Exception as error:  # damaged headers raise nearly anything
+        raise InputError(f"{path}: not a readable image ({error})") from error
+    if mode is None:
+        raise InputError(
+            f"{path}: {stored_mode} pixels are not supported yet: convert it to 8-bit RGB first"
+        )
+    shape = (height, width, len(mode))
+    if np.prod(shape, dtype=np.int64) > _MAX_WHOLE_BYTES:
+        raise InputError(
+            f"{path}: {width} x {height} pixels decode to {np.prod(shape) >> 20} MiB at once "
+            f"(limit {_MAX_WHOLE_BYTES >> 20}): convert it to a tiled TIFF first, e.g. with "
+            "vips tiffsave --tile"
+        )
+    status = os.stat(path)
+    decode = dask.delayed(_decode_whole, pure=True)(
+        path, plugin, mode, shape, status.st_size, status.st_mtime_ns
+    )
+    array = da.from_delayed(decode, shape, np.uint8).rechunk((*plan_rows(shape), shape[2]))
+    dpi = info.get("dpi")
+    source = Source(
+        path=path,
+        format=format_,
+        resolution=(float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 0 else None,
+        unit="inch" if dpi and min(dpi) > 0 else None,
+        icc_profile=info.get("icc_profile"),
+    )
+    return _with_source(array, source)
+
+
+def _decode_whole(
+    path: str, plugin: type[Any], mode: str, shape: tuple[int, ...], size: int, mtime_ns: int
+) -> NDArray[np.uint8]:
+    try:
+        status = os.stat(path)
+        if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
+            raise BigquantError(f"{path}: has changed since it was opened: run again")
+        with plugin(path) as image:
+            pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    except BigquantError:
+        raise
+    except Exception as error:
+        raise BigquantError(f"{path}: cannot be decoded ({error})") from error
+    return pixels.reshape(shape)
+
+
+# ---------------------------------------------------------------- .npy, Zarr, arrays
+
+
+@dataclass(frozen=True)
+class NpyWindows:
+    """A ``.npy`` file as an array that maps what is sliced out of it."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        return np.array(np.load(self.path, mmap_mode="r", allow_pickle=False)[key])
+
+
+def _open_npy(path: str, channel_axis: int | None) -> Image:
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: not a readable .npy file ({error})") from error
+    status = os.stat(path)
+    windows = NpyWindows(path, status.st_size, status.st_mtime_ns, mapped.shape, mapped.dtype)
+    _check_pixels(windows, path)
+    depth = int(np.prod(mapped.shape[2:]))
+    chunks = (*plan_rows((*mapped.shape[:2], depth)), *mapped.shape[2:])
+    return _from_array(_lazy(windows, chunks), channel_axis, Source(path=path, format="npy"))
+
+
+def _open_zarr(path: str, channel_axis: int | None) -> Image:
+    try:
+        stored = zarr.open(path, mode="r")
+    except Exception as error:  # zarr has an error for each way to be no array
+        raise InputError(f"{path}: a folder without Zarr metadata: name a Zarr array") from error
+    if not isinstance(stored, zarr.Array):
+        names = ", ".join(sorted(name for name, _ in stored.arrays())) or "none"
+        raise InputError(
+            f"{path}: a Zarr group, not an array (arrays in it: {names}): "
+            f"name the array, e.g. {Path(path) / '0'}"
+        )
+    names = getattr(stored.metadata, "dimension_names", None) or ()
+    if channel_axis is None and "c" in names:
+        channel_axis = names.index("c")
+    return _from_array(stored, channel_axis, Source(path=path, format="Zarr"))
+
+
+def _from_array(array: Any, channel_axis: int | None, source: Source) -> Image:
+    """Make an image of anything array-like; NumPy and Zarr arrays get blocks of their own."""
+    name = source.path or "the array"
+    if not hasattr(array, "dtype"):
+        array = np.asarray(array)
+    _check_pixels(array, name)
+    axis = (-1 if channel_axis is None else channel_axis) if array.ndim == 3 else 0
+    if not -array.ndim <= axis < array.ndim:
+        raise InputError(f"channel_axis={channel_axis}: {name} has {array.ndim} axes")
+    if isinstance(array, zarr.Array):
+        array = _lazy_zarr(array, axis)
+    elif not isinstance(array, da.Array):
+        depth = array.shape[axis] if array.ndim == 3 else 1
+        chunks = list(plan_tiles((*_plane(array.shape, axis), depth), (512, 512)))
+        if array.ndim == 3:
+            chunks.insert(axis % 3, depth)
+        array = da.from_array(array, chunks=tuple(chunks), name=False, asarray=True)
+    array = array[:, :, None] if array.ndim == 2 else da.moveaxis(array, axis, 2)
+    if not is_image_depth(array.shape[2]):
+        raise InputError(
+            f"{name}: has {array.shape[2]} channels along axis {axis} (shape {array.shape}); "
+            "1 (gray), 2, 3 (RGB) or 4 (with alpha) are supported: choose three, or give "
+            "channel_axis"
+        )
+    return _with_source(array.rechunk({2: -1}), source)
+
+
+def _plane(shape: tuple[int, ...], axis: int) -> tuple[int, int]:
+    height, width = [n for i, n in enumerate(shape) if len(shape) == 2 or i != axis % 3]
+    return height, width
+
+
+def _lazy_zarr(array: zarr.Array[Any], axis: int) -> da.Array:
+    """Read whole shards, several at a time where they are small."""
+    stored = array.shards or array.chunks
+    depth = array.shape[axis] if array.ndim == 3 else 1
+    blocks = list(plan_tiles((*_plane(array.shape, axis), depth), _plane(stored, axis)))
+    if array.ndim == 3:
+        blocks.insert(axis % 3, stored[axis])
+    return _lazy(array, tuple(blocks))
+
+
+def _check_pixels(array: Any, name: str) -> None:
+    if array.ndim not in (2, 3) or 0 in array.shape or any(np.isnan(n) for n in array.shape):
+        raise InputError(
+            f"{name}: shape {tuple(array.shape)} is no image: (y, x) or (y, x, channel) is, "
+            "with every length known and above 0"
+        )
+    if array.dtype != np.uint8:
+        raise InputError(
+            f"{name}: {array.dtype} pixels are not supported yet, only uint8: rescale to 0-255 "
+            "and convert, e.g. (image * 255).astype('uint8') for values of 0 to 1"
+        )

@@ -1,0 +1,91 @@
+"""Dask image and palette -> labels, by look-up, block by block."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+
+from bigquant import kernels
+from bigquant.bands import split_channels
+from bigquant.painting import paint_block
+from bigquant.palette import Palette
+
+_lock = threading.Lock()
+
+
+def remap(image: da.Array, palette: Palette) -> da.Array:
+    """Plan to label every pixel with its nearest palette colour (ties: the lower label).
+
+    Parameters
+    ----------
+    image : dask.array.Array, (y, x, channel), uint8
+        With as many colour channels as the palette, and perhaps alpha.
+    palette : Palette
+        Where the image has alpha, its label 0 must be reserved.
+
+    Returns
+    -------
+    dask.array.Array, (y, x), uint8 or uint16
+        Same chunks; reads nothing before it is computed.
+    """
+    return image.map_blocks(
+        label_block,
+        palette.colors,
+        palette.first_label,
+        token="remap-block",
+        dtype=palette.label_dtype,
+        drop_axis=2,
+        meta=np.empty((0, 0), palette.label_dtype),
+    )
+
+
+def paint(labels: da.Array, palette: Palette) -> da.Array:
+    """Plan to turn labels (y, x) into colours (y, x, channel); a reserved label 0 is black."""
+    depth = palette.colors.shape[1]
+    return labels.map_blocks(
+        paint_block,
+        palette.table,
+        token="paint-block",
+        dtype=np.uint8,
+        new_axis=2,
+        chunks=(*labels.chunks, (depth,)),
+        meta=np.empty((0, 0, 0), np.uint8),
+    )
+
+
+def label_block(
+    pixels: NDArray[np.uint8], colors: NDArray[np.uint8], first_label: int
+) -> NDArray[Any]:
+    """Label one block (y, x, channel) by look-up; transparent pixels get label 0."""
+    channels, _ = split_channels(pixels.shape[2])
+    table = lookup_table(colors, first_label)
+    labels = np.empty(pixels.shape[:2], table.dtype)
+    kernels.apply_table(np.require(pixels, np.uint8, ["C", "W"]), channels, table, labels)
+    return labels
+
+
+def lookup_table(colors: NDArray[np.uint8], first_label: int) -> NDArray[Any]:
+    """Get the label of every possible colour, by its code.
+
+    It is built once in each process, from the palette; only palettes travel.
+    """
+    with _lock:  # a second thread waits for the table rather than building another
+        return _build_table(colors.tobytes(), colors.shape, first_label)
+
+
+@functools.lru_cache(maxsize=2)
+def _build_table(data: bytes, shape: tuple[int, int], first_label: int) -> NDArray[Any]:
+    colors = np.frombuffer(data, np.uint8).reshape(shape)
+    centers = colors.astype(np.float64)
+    dtype = np.uint8 if len(colors) + first_label <= 256 else np.uint16
+    if shape[1] == 3:
+        table = np.empty(1 << 24, dtype)
+        kernels.fill_table(centers, *kernels.cell_candidates(centers), first_label, table)
+        return table
+    labels, _ = kernels.assign(np.arange(256, dtype=np.uint8)[:, None], centers)
+    return (labels + first_label).astype(dtype)

@@ -1,0 +1,69 @@
+"""What an image says of itself and must survive quantization."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: TIFF tag: (code, data type, count, value), as tifffile's ``extratags`` take it.
+Tag = tuple[int, int, int, Any]
+
+_MICROMETERS = {"inch": 25400.0, "centimeter": 10000.0}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an image comes from, and what its outputs inherit.
+
+    Parameters
+    ----------
+    path : str, optional
+        Absolute path; None for arrays.
+    format : str
+        "TIFF", "PNG", "Zarr", "array" and so on.
+    resolution : tuple of float, optional
+        Pixels per `unit` along x and y.
+    unit : {"inch", "centimeter"}, optional
+        Unit of the resolution; None where the file leaves it open.
+    icc_profile : bytes, optional
+        Embedded colour profile.
+    tags : tuple of Tag
+        GeoTIFF and orientation tags, copied as they are.
+    details : Mapping
+        Facts for people: compression, tile size and the like.
+    """
+
+    path: str | None = None
+    format: str = "array"
+    resolution: tuple[float, float] | None = None
+    unit: str | None = None
+    icc_profile: bytes | None = None
+    tags: tuple[Tag, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def pixel_size(self) -> tuple[float, float] | None:
+        """Height and width of a pixel in micrometers, where the file tells."""
+        if self.unit is None or self.resolution is None or min(self.resolution) <= 0:
+            return None
+        x, y = (_MICROMETERS[self.unit] / r for r in self.resolution)
+        return y, x
+
+    def as_attributes(self) -> dict[str, Any]:
+        """Describe the source in JSON's types, for the metadata of a Zarr group."""
+        facts: dict[str, Any] = {"format": self.format}
+        if self.path:
+            facts["path"] = self.path
+        if self.resolution:
+            facts["resolution"] = list(self.resolution)
+            facts["resolution_unit"] = self.unit
+        if self.icc_profile:
+            facts["icc_profile_base64"] = base64.b64encode(self.icc_profile).decode()
+        if self.tags:
+            facts["tiff_tags"] = {
+                str(code): list(value) if isinstance(value, tuple) else value
+                for code, _, _, value in self.tags
+            }
+        return facts

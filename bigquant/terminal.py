@@ -1,0 +1,125 @@
+"""What people see while a command runs and when it ends: progress bars and fact sheets."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from dask.callbacks import Callback
+from dask.utils import key_split
+
+from bigquant.cluster import task_counts
+
+#: Part of a task's name -> what its stage is called.
+_STAGES = {"count-block": "counting colors", "fit-": "fitting", "write-block": "writing"}
+_POLL_SECONDS = 0.3
+
+
+@contextmanager
+def stage_progress(client: Any, *, quiet: bool) -> Iterator[None]:
+    """Show a live bar per stage on stderr while Dask computes.
+
+    Parameters
+    ----------
+    client : distributed.Client or None
+        Whose tasks to follow; None for those of this process.
+    quiet : bool
+        Show nothing; neither is anything shown if stderr is no terminal.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console  # noqa: PLC0415 - no use for it without a terminal
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    columns = ("[progress.description]{task.description:<16}", BarColumn(), MofNCompleteColumn())
+    bars = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
+    with bars, _Watch(bars) if client is None else _poll(bars, client):
+        yield
+
+
+def format_bytes(size: float) -> str:
+    """Write a number of bytes as people do: 1.5 GiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def fact_sheet(facts: Mapping[str, Any]) -> str:
+    """Lay facts out in two columns, one a line; those that are None are left out."""
+    shown = {name: value for name, value in facts.items() if value is not None}
+    width = max(map(len, shown))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in shown.items())
+
+
+def _stage_of(key: Any) -> str | None:
+    name = key_split(key)
+    return next((title for part, title in _STAGES.items() if part in f"{name}-"), None)
+
+
+class _Stages:
+    """The bars by stage, made when a stage first shows."""
+
+    def __init__(self, bars: Any) -> None:
+        self.bars = bars
+        self.ids: dict[str, Any] = {}
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        if stage not in self.ids:
+            self.ids[stage] = self.bars.add_task(stage, total=total)
+        self.bars.update(self.ids[stage], completed=done, total=total)
+
+
+class _Watch(Callback):  # type: ignore[misc]
+    """Follows the tasks of a local scheduler."""
+
+    def __init__(self, bars: Any) -> None:
+        super().__init__()
+        self.stages = _Stages(bars)
+        self.done: dict[str, int] = {}
+        self.total: dict[str, int] = {}
+
+    def _start(self, dsk: Any) -> None:
+        self.done, self.total = {}, {}
+        for key in dsk:
+            stage = _stage_of(key)
+            if stage:
+                self.total[stage] = self.total.get(stage, 0) + 1
+        for stage, total in self.total.items():
+            self.stages.show(stage, 0, total)
+
+    def _posttask(self, key: Any, result: Any, dsk: Any, state: Any, worker_id: Any) -> None:
+        stage = _stage_of(key)
+        if stage in self.total:
+            self.done[stage] = self.done.get(stage, 0) + 1
+            self.stages.show(stage, self.done[stage], self.total[stage])
+
+
+@contextmanager
+def _poll(bars: Any, client: Any) -> Iterator[None]:
+    """Follow the tasks of a distributed scheduler, by asking it now and then."""
+    stages, stop = _Stages(bars), threading.Event()
+
+    def ask() -> None:
+        while not stop.wait(_POLL_SECONDS):
+            try:
+                groups = client.run_on_scheduler(task_counts)
+            except Exception:  # noqa: BLE001 - progress is no reason to fail
+                return
+            for name, (done, total) in groups.items():
+                stage = _stage_of(name)
+                if stage:
+                    stages.show(stage, done, total)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5)
