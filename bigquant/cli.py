@@ -43,9 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return _complain("interrupted: nothing was written", _EXIT_INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last line of defence
-        return _complain(
-            f"{type(error).__name__}: {error} (--traceback shows where)", _EXIT_FAILED
-        )
+        return _complain(f"{type(error).__name__}: {error} (--traceback shows where)", _EXIT_FAILED)
     return 0
 
 
@@ -64,9 +62,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-_OVERWRITE = click.option(
-    "--overwrite", is_flag=True, help="Replace an output that exists."
-)
+_OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 _QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary.")
 
 
@@ -98,7 +94,9 @@ def commands() -> None:
     help="How to fit: exactly on the counted colours, or by dask-ml's own k-means.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the fit.")
-@click.option("--workers", type=click.IntRange(min=1), help="Run on a local cluster of N processes.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Run on a local cluster of N processes."
+)
 @click.option(
     "--scheduler",
     metavar="ADDRESS",
@@ -187,7 +185,7 @@ def _summarize(facts: dict[str, Any]) -> None:
 
     seconds = facts["seconds"]
     stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())
-    error = "lossless" if facts["psnr"] is None else f"{facts['psnr']:.2f} dB (MSE {facts['mse']:.2f})"
+    error = f"{facts['psnr']:.2f} dB (MSE {facts['mse']:.2f})" if facts["mse"] else "no error"
     sheet = {
         "size": f"{facts['width']} x {facts['height']} pixels",
         "chunks": f"{facts['chunk'][0]} x {facts['chunk'][1]}, {facts['blocks']} in all",
@@ -215,11 +213,12 @@ def info(input_: str, as_json: bool) -> None:
         click.echo(json.dumps(facts))
         return
     size = facts["pixel_size"]
+    alpha = " and alpha" if facts["alpha"] else ""
     sheet = {
         "path": facts["path"],
         "format": facts["format"],
         "size": f"{facts['width']} x {facts['height']} pixels",
-        "channels": f"{facts['channels']}{' and alpha' if facts['alpha'] else ''}, {facts['dtype']}",
+        "channels": f"{facts['channels']}{alpha}, {facts['dtype']}",
         **{name: facts.get(name) for name in ("compression", "photometric", "tiles", "strips")},
         "pixel size": f"{size[1]:.4g} x {size[0]:.4g} micrometers" if size else None,
         "ICC profile": "kept" if facts["icc_profile"] else None,

@@ -77,9 +77,9 @@ class ColorHistogram:
         """Add the counts of `other`, a histogram of the same channels and type."""
         if not len(self.colors) or not len(other.colors):
             return self if len(self.colors) else other
-        if self.colors.dtype == np.uint8 and self.colors.shape[1] <= 3:
-            if self.counts.dtype == other.counts.dtype == np.uint64:
-                return self._merge_sorted(other)
+        packable = self.colors.dtype == np.uint8 and self.colors.shape[1] <= 3
+        if packable and self.counts.dtype == other.counts.dtype == np.uint64:
+            return self._merge_sorted(other)
         merged = _group_rows(
             np.concatenate([self.colors, other.colors]),
             np.concatenate([self.counts, other.counts]),
@@ -95,9 +95,7 @@ class ColorHistogram:
         n = kernels.count_union(self.colors, other.colors)
         colors = np.empty((n, self.colors.shape[1]), np.uint8)
         counts = np.empty(n, np.uint64)
-        kernels.merge_sorted(
-            self.colors, self.counts, other.colors, other.counts, colors, counts
-        )
+        kernels.merge_sorted(self.colors, self.counts, other.colors, other.counts, colors, counts)
         return ColorHistogram(colors, counts)
 
     @property
@@ -116,11 +114,12 @@ class ColorHistogram:
 
 def _count_in_table(pixels: NDArray[np.uint8], channels: int) -> ColorHistogram:
     """Count 8-bit colours in a table of all codes, kept per thread and left empty."""
-    tables = _scratch.__dict__
-    if channels not in tables:
+    if not hasattr(_scratch, "tables"):
+        _scratch.tables = {}
+    if channels not in _scratch.tables:
         size = 256**channels
-        tables[channels] = np.zeros(size, np.uint32), np.zeros(size // 256, np.bool_)
-    table, pages = tables[channels]
+        _scratch.tables[channels] = np.zeros(size, np.uint32), np.zeros(size // 256, np.bool_)
+    table, pages = _scratch.tables[channels]
     block = np.require(pixels, np.uint8, ["C", "W"])  # one layout, so one compiled kernel
     block = block.reshape(-1, pixels.shape[-2], pixels.shape[-1])
     rows_at_once = max(1, (2**32 - 1) // max(1, block.shape[1]))  # the table is uint32

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any
 
@@ -67,8 +66,8 @@ def task_memory(block_pixels: int, depth: int, channels: int) -> int:
         Colour channels.
     """
     read = block_pixels * depth
-    table = math.ceil(_TABLE_BYTES / 256 ** (3 - channels))
-    count = read + table + _HISTOGRAM_BYTES * min(block_pixels, 256**channels)
+    table = int(_TABLE_BYTES >> (8 * (3 - channels)))
+    count = read + table + _HISTOGRAM_BYTES * min(block_pixels, 1 << 8 * channels)
     # labels, colours, and the same again while a shard is encoded
     write = read + 2 * block_pixels * (channels + 1)
     return max(count, write)

@@ -34,7 +34,7 @@ def _code(row: NDArray[np.uint8], channels: int) -> int:
     code = np.int64(row[0])
     for channel in range(1, channels):
         code = (code << 8) | np.int64(row[channel])
-    return code
+    return code  # type: ignore[return-value]
 
 
 @jit
@@ -110,7 +110,7 @@ def count_union(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
         i += left <= right
         j += right <= left
         n += 1
-    return n + (a.shape[0] - i) + (b.shape[0] - j)
+    return int(n + (a.shape[0] - i) + (b.shape[0] - j))
 
 
 @jit
@@ -126,7 +126,7 @@ def merge_sorted(
     channels = colors.shape[1]
     i = j = 0
     for n in range(colors.shape[0]):
-        left = right = np.int64(1) << 40  # past every code: that list is used up
+        left = right = 1 << 40  # past every code: that list is used up
         if i < colors_a.shape[0]:
             left = _code(colors_a[i], channels)
         if j < colors_b.shape[0]:

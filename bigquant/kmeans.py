@@ -108,7 +108,7 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
             n_init=n_init,
         )
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeans:  # noqa: ARG002
         """Fit the centres to the rows of `X`.
 
         Parameters
@@ -186,10 +186,14 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         check_is_fitted(self, "cluster_centers_")
         rows = _as_rows(X)
         return rows.map_blocks(
-            _label_rows, self.cluster_centers_, dtype=np.int32, drop_axis=1, meta=np.empty(0, np.int32)
+            _label_rows,
+            self.cluster_centers_,
+            dtype=np.int32,
+            drop_axis=1,
+            meta=np.empty(0, np.int32),
         )
 
-    def transform(self, X: Any, y: Any = None) -> da.Array:
+    def transform(self, X: Any, y: Any = None) -> da.Array:  # noqa: ARG002
         """Compute the distances to the centres, (n_samples, n_clusters) float64, lazily."""
         return super().transform(_as_rows(X).astype(np.float64))
 

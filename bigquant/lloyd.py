@@ -139,7 +139,8 @@ def _bin_means(colors: NDArray[Any], weights: Floats, bits: int) -> tuple[Floats
     masses = np.bincount(bins, weights=weights)
     occupied = np.flatnonzero(masses)
     sums = [np.bincount(bins, weights=weights * column)[occupied] for column in colors.T]
-    return np.stack(sums, axis=1) / masses[occupied, None], masses[occupied]
+    kept = masses[occupied].astype(np.float64)
+    return np.stack(sums, axis=1) / kept[:, None], kept
 
 
 def _seed_centers(
@@ -163,7 +164,9 @@ def _run(
     sums, masses = np.empty_like(centers), np.empty(len(centers))
     labels, distances = kernels.assign(colors, centers)
     n_iter = 0
-    for n_iter in range(1, max_iter + 1):
+    settled = False
+    while not settled and n_iter < max_iter:
+        n_iter += 1
         kernels.accumulate(colors, weights, labels, sums, masses)
         empty = np.flatnonzero(masses == 0)
         new_centers = sums / np.where(masses, masses, 1)[:, None]
@@ -173,8 +176,7 @@ def _run(
         shift = float(((new_centers - centers) ** 2).sum())
         centers = new_centers
         new_labels, distances = kernels.assign(colors, centers)
-        settled = not len(empty) and np.array_equal(labels, new_labels)
+        still = shift <= limit or np.array_equal(labels, new_labels)
+        settled = still and not len(empty)
         labels = new_labels
-        if settled or (not len(empty) and shift <= limit):
-            break
     return Fit(centers, float(weights @ distances), n_iter)

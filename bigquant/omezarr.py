@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
 
 LABELS = "labels/quantized"
 
@@ -105,7 +106,7 @@ def _create_array(
         chunks=(*lead, *layout.inner),
         shards=(*lead, *layout.shard),
         dtype=dtype,
-        compressors=zarr.codecs.ZstdCodec(level=3),
+        compressors=ZstdCodec(level=3),
         fill_value=0,
         dimension_names=("y", "x") if depth is None else ("c", "y", "x"),
     )
@@ -127,11 +128,12 @@ def _multiscale(
 
 
 def _channels(depth: int) -> list[dict[str, Any]]:
-    names = [("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF")] if depth == 3 else [("gray", "FFFFFF")]
+    names = (
+        [("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF")] if depth == 3 else [("gray", "FFFFFF")]
+    )
     window = {"min": 0, "max": 255, "start": 0, "end": 255}
     return [
-        {"label": label, "color": color, "active": True, "window": window}
-        for label, color in names
+        {"label": label, "color": color, "active": True, "window": window} for label, color in names
     ]
 
 

@@ -59,7 +59,11 @@ class Palette:
     def from_colors(cls, colors: Any, first_label: int = 0) -> Palette:
         """Make a palette of given colours (k, channels), 0 to 255, that fits no image yet."""
         centers = np.array(colors, np.float64)
-        if centers.ndim != 2 or not 1 <= len(centers) <= MAX_COLORS or centers.shape[1] not in (1, 3):
+        if (
+            centers.ndim != 2
+            or not 1 <= len(centers) <= MAX_COLORS
+            or centers.shape[1] not in (1, 3)
+        ):
             raise InputError(
                 f"colours of shape {centers.shape} are no palette: 1 to {MAX_COLORS} rows of "
                 "1 (gray) or 3 (RGB) values are"

@@ -28,7 +28,7 @@ DEFAULT_K = 32
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizedImage(DaskMethodsMixin):
+class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
     """The result of `quantize`: a palette that is fitted, and an image that is lazy.
 
     It is a Dask collection itself: ``result.compute()`` and ``np.asarray(result)`` give the
@@ -88,7 +88,9 @@ class QuantizedImage(DaskMethodsMixin):
 
     def __repr__(self) -> str:
         y, x, depth = self.image.shape
-        return f"<QuantizedImage {y} x {x} x {depth}, k={self.palette.k}, {self.palette.psnr:.2f} dB>"
+        return (
+            f"<QuantizedImage {y} x {x} x {depth}, k={self.palette.k}, {self.palette.psnr:.2f} dB>"
+        )
 
     def _repr_html_(self) -> str:
         y, x, _ = self.image.shape
@@ -171,7 +173,7 @@ def quantize(
     if isinstance(image, str | os.PathLike):
         raise InputError(f"quantize takes an array: use open_image({os.fspath(image)!r}) first")
     opened = open_image(image, channel_axis=channel_axis)
-    channels, has_alpha = split_channels(opened.shape[2])
+    _, has_alpha = split_channels(opened.shape[2])
     start = time.perf_counter()
     histogram = count_colors(opened).persist()
     n_colors = int(histogram.n_colors.compute())
@@ -183,7 +185,9 @@ def quantize(
         histogram.colors, histogram.counts, centers, int(has_alpha)
     ).compute()
     if palette.k < k:
-        why = f"the image has only {n_colors} distinct colours" if n_colors < k else "some centres round to the same colour"
+        why = "some centres round to the same colour"
+        if n_colors < k:
+            why = f"the image has only {n_colors} distinct colours"
         warnings.warn(f"k={palette.k}, not {k}: {why}", PaletteWarning, stacklevel=2)
     palette = palette.with_facts(
         algorithm=algorithm, random_state=random_state, distinct_colors=n_colors

@@ -26,7 +26,7 @@ _MAX_WHOLE_BYTES = 2 << 30
 _UNITS = {2: "inch", 3: "centimeter"}
 
 
-class Image(da.Array):
+class Image(da.Array):  # type: ignore[misc]
     """A Dask array (y, x, channel) of uint8 that knows its source.
 
     Whatever is computed from it is a plain Dask array: a slice or a rescaled image has not
@@ -41,7 +41,8 @@ class Image(da.Array):
     source: Source
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _with_source, (da.Array(self.dask, self.name, self.chunks, meta=self._meta), self.source)
+        plain = da.Array(self.dask, self.name, self.chunks, meta=self._meta)
+        return _with_source, (plain, self.source)
 
 
 def _with_source(array: da.Array, source: Source) -> Image:
@@ -269,9 +270,9 @@ def _open_zarr(path: str, channel_axis: int | None) -> Image:
             f"{path}: a Zarr group, not an array (arrays in it: {names}): "
             f"name the array, e.g. {Path(path) / '0'}"
         )
-    names = getattr(stored.metadata, "dimension_names", None) or ()
-    if channel_axis is None and "c" in names:
-        channel_axis = names.index("c")
+    axes = getattr(stored.metadata, "dimension_names", None) or ()
+    if channel_axis is None and "c" in axes:
+        channel_axis = axes.index("c")
     return _from_array(stored, channel_axis, Source(path=path, format="Zarr"))
 
 

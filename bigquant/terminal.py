@@ -32,8 +32,14 @@ def stage_progress(client: Any, *, quiet: bool) -> Iterator[None]:
     if quiet or not sys.stderr.isatty():
         yield
         return
-    from rich.console import Console  # noqa: PLC0415 - no use for it without a terminal
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+    # rich has no use without a terminal
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TimeElapsedColumn,
+    )
 
     columns = ("[progress.description]{task.description:<16}", BarColumn(), MofNCompleteColumn())
     bars = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
@@ -93,7 +99,7 @@ class _Watch(Callback):  # type: ignore[misc]
         for stage, total in self.total.items():
             self.stages.show(stage, 0, total)
 
-    def _posttask(self, key: Any, result: Any, dsk: Any, state: Any, worker_id: Any) -> None:
+    def _posttask(self, key: Any, *_: Any) -> None:
         stage = _stage_of(key)
         if stage in self.total:
             self.done[stage] = self.done.get(stage, 0) + 1

@@ -52,7 +52,7 @@ def encode_part(path: str, block: NDArray[Any], tile: tuple[int, int]) -> Part:
                 missing = [(0, height - part.shape[0]), (0, width - part.shape[1])]
                 if any(after for _, after in missing):
                     part = np.pad(part, missing + [(0, 0)] * (part.ndim - 2), mode="edge")
-                data = imagecodecs.zlib_encode(np.ascontiguousarray(part), _LEVEL)
+                data = imagecodecs.deflate_encode(part.tobytes(), _LEVEL)
                 line.append(file.write(data))
             sizes.append(tuple(line))
     return Part(path, tuple(sizes))

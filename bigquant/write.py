@@ -148,9 +148,7 @@ def write_rgb_tiff(
 
 
 @contextmanager
-def _outputs(
-    path: str | os.PathLike[str], palette: Palette, overwrite: bool
-) -> Iterator[Path]:
+def _outputs(path: str | os.PathLike[str], palette: Palette, overwrite: bool) -> Iterator[Path]:
     """Hand out the temporary name of an output, which appears with its palette file."""
     target, model = Path(os.path.abspath(path)), palette_path(path)
     with complete_or_nothing(target, model, overwrite=overwrite, settle=_settle) as folder:
@@ -207,7 +205,7 @@ _changed = threading.Condition()
 @contextmanager
 def _writing(path: str) -> Iterator[None]:
     """Count the tasks of this process that are writing, so that one can wait for them."""
-    global _running  # noqa: PLW0603 - the process is the scope
+    global _running
     with _changed:
         _running += 1
     try:
