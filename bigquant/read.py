@@ -136,7 +136,7 @@ def _open_tiff(path: str) -> Image:
         icc_profile=bytes(profile) if profile else None,
         tags=tiff_reader.copied_tags(page),
         details={
-            "compression": page.compression.name.lower(),
+            "compression": getattr(page.compression, "name", str(page.compression)).lower(),
             "photometric": page.photometric.name.lower(),
             "tiles" if page.is_tiled else "strips": f"{segment[1]} x {segment[0]}",
         },

@@ -109,19 +109,17 @@ def describe_page(path: str) -> tuple[TiffWindows, tifffile.TiffPage]:
         If the file is no TIFF, is cut short, or holds what is not supported.
     """
     try:
-        tif = tifffile.TiffFile(path)
-        page = _main_page(path, tif)
+        status = os.stat(path)
+        with tifffile.TiffFile(path) as tif:
+            page = _main_page(path, tif)
+            rule = _color_rule(path, page)
+            _check_extent(path, page, status.st_size)
     except InputError:
         raise
     except Exception as error:  # a damaged header raises nearly anything
         raise InputError(f"{path}: not a readable TIFF ({_one_line(error)})") from error
-    status = os.stat(path)
-    rule = _color_rule(path, page)
     shape = (page.imagelength, page.imagewidth, rule.depth)
-    windows = TiffWindows(path, page.index, status.st_size, status.st_mtime_ns, shape, rule)
-    _check_extent(path, page, status.st_size)
-    tif.close()
-    return windows, page
+    return TiffWindows(path, page.index, status.st_size, status.st_mtime_ns, shape, rule), page
 
 
 def copied_tags(page: tifffile.TiffPage) -> tuple[tuple[int, int, int, Any], ...]:
@@ -170,7 +168,8 @@ def _color_rule(path: str, page: tifffile.TiffPage) -> ColorRule:
         raise InputError(f"{path}: is a volume of {page.imagedepth} planes, not an image")
     extras = tuple(int(extra) for extra in page.extrasamples)
     channels = {"MINISBLACK": 1, "MINISWHITE": 1, "PALETTE": 1, "RGB": 3, "YCBCR": 3}.get(kind.name)
-    if channels is None or page.samplesperpixel - len(extras) != channels:
+    converted = kind.name != "YCBCR" or page.compression in _JPEG  # JPEG decodes to RGB
+    if channels is None or page.samplesperpixel - len(extras) != channels or not converted:
         raise InputError(
             f"{path}: {page.samplesperpixel} samples of photometric {kind.name} are not "
             "supported; gray, RGB and palette images are: convert it first"
