@@ -1,0 +1,43 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+DEMO = demo
+
+.PHONY: demo test test-slow lint clean
+
+demo: $(VENV)/.installed
+	mkdir -p $(DEMO)
+	$(BIN)/python -m bigquant sample $(DEMO)/photo.tif --megapixels 50 --overwrite
+	$(BIN)/python -m bigquant info $(DEMO)/photo.tif
+	$(BIN)/python -m bigquant fit $(DEMO)/photo.tif -k 32 --overwrite
+
+test: $(VENV)/.tests-installed
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.tests-installed
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.lint-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) $(DEMO)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.tests-installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+$(VENV)/.lint-installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[test,lint]"
+	touch $@

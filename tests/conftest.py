@@ -1,0 +1,42 @@
+"""Settings of all tests: hypothesis without deadlines (Numba compiles), pictures, schedulers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "bigquant",
+    deadline=None,
+    max_examples=30,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("bigquant")
+
+SAMPLES = Path(__file__).parents[2] / "shared" / "samples"
+
+
+@pytest.fixture(scope="session")
+def china():
+    """A photo of 427 x 640 pixels from scikit-learn, RGB."""
+    from sklearn.datasets import load_sample_image
+
+    return np.array(load_sample_image("china.jpg"))
+
+
+@pytest.fixture(scope="session")
+def flower():
+    """Another photo of 427 x 640 pixels from scikit-learn, RGB."""
+    from sklearn.datasets import load_sample_image
+
+    return np.array(load_sample_image("flower.jpg"))
+
+
+@pytest.fixture
+def rng():
+    """Random numbers that are the same in every run."""
+    return np.random.default_rng(0)
