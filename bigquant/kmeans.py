@@ -19,9 +19,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from bigquant import kernels, lloyd
+from bigquant import lloyd
 from bigquant.errors import InputError
 from bigquant.histogram import ColorHistogram, count_rows
+from bigquant.nearest import assign
 
 ALGORITHMS = ("auto", "histogram", "dask-ml")
 
@@ -278,8 +279,8 @@ def _as_weights(sample_weight: Any, rows: da.Array) -> da.Array:
 
 
 def _label_rows(rows: NDArray[Any], centers: NDArray[np.float64]) -> NDArray[np.int32]:
-    return kernels.assign(rows, centers)[0]
+    return assign(rows, centers)[0]
 
 
 def _squared_errors(rows: NDArray[Any], centers: NDArray[np.float64]) -> NDArray[np.float64]:
-    return kernels.assign(rows, centers)[1]
+    return assign(rows, centers)[1]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant import kernels
+from bigquant.nearest import assign
 
 Floats = NDArray[np.float64]
 
@@ -162,7 +163,7 @@ def _run(
 ) -> Fit:
     """Run Lloyd's iteration from `centers` until it settles."""
     sums, masses = np.empty_like(centers), np.empty(len(centers))
-    labels, distances = kernels.assign(colors, centers)
+    labels, distances = assign(colors, centers)
     n_iter = 0
     settled = False
     while not settled and n_iter < max_iter:
@@ -175,7 +176,7 @@ def _run(
             new_centers[empty] = colors[worst[: len(empty)]]
         shift = float(((new_centers - centers) ** 2).sum())
         centers = new_centers
-        new_labels, distances = kernels.assign(colors, centers)
+        new_labels, distances = assign(colors, centers)
         still = shift <= limit or np.array_equal(labels, new_labels)
         settled = still and not len(empty)
         labels = new_labels

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant import kernels
 from bigquant.errors import InputError
+from bigquant.nearest import assign
 
 #: Most labels that 16 bits can hold beside the reserved one.
 MAX_COLORS = 65535
@@ -100,14 +100,14 @@ class Palette:
             Centres by the pixels nearest to them, most common first, then by value. Two
             that round to one colour become one, so there may be fewer than came in.
         """
-        labels, _ = kernels.assign(colors, centers)
+        labels, _ = assign(colors, centers)
         masses = np.bincount(labels, weights=counts, minlength=len(centers))
         order = np.lexsort((*centers.T[::-1], -masses))
         centers = centers[order]
         rounded = np.rint(centers.clip(0, 255)).astype(np.uint8)
         firsts = np.sort(np.unique(rounded, axis=0, return_index=True)[1])
         centers, rounded = centers[firsts], rounded[firsts]
-        labels, distances = kernels.assign(colors, rounded.astype(np.float64))
+        labels, distances = assign(colors, rounded.astype(np.float64))
         totals = np.zeros(len(rounded), np.uint64)
         np.add.at(totals, labels, counts)
         inertia = int((counts * distances.astype(np.uint64)).sum())  # integers, so exact

@@ -123,8 +123,8 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
     def __dask_postpersist__(self) -> Any:
         return self.image.__dask_postpersist__()
 
-    __dask_optimize__ = da.Array.__dask_optimize__
-    __dask_scheduler__ = da.Array.__dask_scheduler__
+    __dask_optimize__ = staticmethod(da.Array.__dask_optimize__)
+    __dask_scheduler__ = staticmethod(da.Array.__dask_scheduler__)
 
 
 def quantize(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bigquant import kernels
 from bigquant.bands import split_channels
+from bigquant.nearest import assign, cell_candidates, fill_table
 from bigquant.painting import paint_block
 from bigquant.palette import Palette
 
@@ -85,7 +86,7 @@ def _build_table(data: bytes, shape: tuple[int, int], first_label: int) -> NDArr
     dtype = np.uint8 if len(colors) + first_label <= 256 else np.uint16
     if shape[1] == 3:
         table = np.empty(1 << 24, dtype)
-        kernels.fill_table(centers, *kernels.cell_candidates(centers), first_label, table)
+        fill_table(centers, *cell_candidates(centers), first_label, table)
         return table
-    labels, _ = kernels.assign(np.arange(256, dtype=np.uint8)[:, None], centers)
+    labels, _ = assign(np.arange(256, dtype=np.uint8)[:, None], centers)
     return (labels + first_label).astype(dtype)

@@ -33,8 +33,11 @@ _GDAL_NODATA = 42113
 
 
 def palette_path(path: str | os.PathLike[str]) -> Path:
-    """Name the palette file that lies beside an output: NAME.palette.json."""
-    return Path(os.path.abspath(path)).with_suffix(".palette.json")
+    """Name the palette file that lies beside an output NAME: NAME.palette.json.
+
+    The suffix stays, as in GDAL's side files, so that two outputs never share one.
+    """
+    return Path(os.path.abspath(path) + ".palette.json")
 
 
 def check_output(path: str | os.PathLike[str], content: str, overwrite: bool) -> None:

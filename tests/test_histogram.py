@@ -1,0 +1,116 @@
+"""Counting: every colour, exactly, once, whatever the chunks."""
+
+import pickle
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import reference
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import chunked, images
+
+from bigquant.errors import BigquantError, InputError
+from bigquant.histogram import ColorHistogram, count_colors, count_rows, merge_tree
+
+
+@given(chunked())
+def test_counts_equal_numpys_for_any_chunks(pair):
+    image, lazy = pair
+    histogram = count_colors(lazy).compute(scheduler="sync")
+    colors, counts = reference.count(reference.opaque_pixels(image))
+    np.testing.assert_array_equal(histogram.colors, colors)
+    np.testing.assert_array_equal(histogram.counts, counts)
+    assert histogram.counts.dtype == np.uint64
+
+
+@given(st.lists(images(depths=(3,)), min_size=1, max_size=4), st.randoms())
+def test_histograms_are_a_monoid(blocks, random):
+    def merged(order):
+        histogram = ColorHistogram.create(3)
+        for block in order:
+            histogram = histogram.merge(ColorHistogram.create(3).add(block))
+        return histogram
+
+    forward = merged(blocks)
+    random.shuffle(blocks)
+    shuffled = merged(blocks)
+    np.testing.assert_array_equal(forward.colors, shuffled.colors)
+    np.testing.assert_array_equal(forward.counts, shuffled.counts)
+    assert forward.n_pixels == sum(block.shape[0] * block.shape[1] for block in blocks)
+
+
+def test_the_table_is_clean_after_every_block(rng):
+    first = rng.integers(0, 256, (50, 50, 3), dtype=np.uint8)
+    ColorHistogram.create(3).add(first)
+    second = np.full((2, 2, 3), 7, np.uint8)
+    histogram = ColorHistogram.create(3).add(second)
+    assert histogram.colors.tolist() == [[7, 7, 7]]
+    assert histogram.counts.tolist() == [4]
+
+
+def test_more_pixels_of_a_colour_than_the_table_holds_at_once(monkeypatch):
+    """Totals are 64-bit; the table of one block is 32-bit."""
+    black = ColorHistogram(np.zeros((1, 3), np.uint8), np.array([2**32 - 1], np.uint64))
+    assert black.merge(black).counts.tolist() == [2**33 - 2]
+
+
+def test_all_colours_at_once_are_merged_in_little_memory():
+    """The worst case: 2**24 colours, twice."""
+    import tracemalloc
+
+    codes = np.arange(1 << 24, dtype=np.uint32)
+    colors = np.stack([codes >> 16, (codes >> 8) & 255, codes & 255], axis=1).astype(np.uint8)
+    full = ColorHistogram(colors, np.full(1 << 24, 3, np.uint64))
+    del codes
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    merged = merge_tree([dask.delayed(full, traverse=False)] * 3).compute(scheduler="sync")
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    assert merged.n_colors == 1 << 24
+    assert (merged.counts == 9).all()
+    inputs = colors.nbytes + full.counts.nbytes
+    assert peak + inputs < 1.5e9
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32, np.float64])
+def test_rows_of_other_types_are_grouped(rng, dtype):
+    rows = rng.integers(0, 5, (200, 4)).astype(dtype)
+    histogram = count_rows(da.from_array(rows, chunks=(17, 2))).compute(scheduler="sync")
+    colors, counts = reference.count(rows)
+    np.testing.assert_array_equal(histogram.colors, colors)
+    np.testing.assert_array_equal(histogram.counts, counts)
+    assert histogram.colors.dtype == dtype
+
+
+def test_weights_are_summed(rng):
+    rows = rng.integers(0, 3, (100, 3)).astype(np.uint8)
+    weights = rng.random(100)
+    lazy = count_rows(da.from_array(rows, chunks=(30, 3)), da.from_array(weights, chunks=7))
+    histogram = lazy.compute(scheduler="sync")
+    colors, _ = reference.count(rows)
+    expected = [weights[(rows == color).all(axis=1)].sum() for color in colors]
+    np.testing.assert_array_equal(histogram.colors, colors)
+    np.testing.assert_allclose(histogram.counts, expected)
+
+
+def test_rows_that_are_not_finite_are_refused():
+    rows = da.from_array(np.array([[0.0], [np.nan]]), chunks=1)
+    with pytest.raises(InputError, match="NaN"):
+        count_rows(rows).compute(scheduler="sync")
+
+
+def test_too_many_distinct_rows_are_refused(monkeypatch):
+    monkeypatch.setattr("bigquant.histogram.MAX_COLORS", 10)
+    rows = da.from_array(np.arange(20.0)[:, None], chunks=5)
+    with pytest.raises(BigquantError, match="more than 10 distinct rows"):
+        count_rows(rows).compute(scheduler="sync")
+
+
+def test_a_histogram_travels_compactly(rng):
+    histogram = ColorHistogram.create(3).add(rng.integers(0, 256, (99, 99, 3), dtype=np.uint8))
+    data = pickle.dumps(histogram)
+    assert len(data) < histogram.n_colors * 11 + 500
+    np.testing.assert_array_equal(pickle.loads(data).counts, histogram.counts)  # noqa: S301
