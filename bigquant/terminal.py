@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -77,8 +78,13 @@ class _Stages:
 
     def show(self, stage: str, done: int, total: int) -> None:
         if stage not in self.ids:
+            self.finish()  # stages follow one another
             self.ids[stage] = self.bars.add_task(stage, total=total)
         self.bars.update(self.ids[stage], completed=done, total=total)
+
+    def finish(self) -> None:
+        for task in self.bars.tasks:
+            self.bars.update(task.id, completed=task.total)
 
 
 class _Watch(Callback):  # type: ignore[misc]
@@ -87,23 +93,23 @@ class _Watch(Callback):  # type: ignore[misc]
     def __init__(self, bars: Any) -> None:
         super().__init__()
         self.stages = _Stages(bars)
-        self.done: dict[str, int] = {}
-        self.total: dict[str, int] = {}
+        self.keys: dict[str, set[Any]] = {}
+        self.done: Counter[str] = Counter()
 
     def _start(self, dsk: Any) -> None:
-        self.done, self.total = {}, {}
-        for key in dsk:
+        self.keys, self.done = {}, Counter()
+        for key, task in dsk.items():
             stage = _stage_of(key)
-            if stage:
-                self.total[stage] = self.total.get(stage, 0) + 1
-        for stage, total in self.total.items():
-            self.stages.show(stage, 0, total)
+            if stage and type(task).__name__ != "Alias":  # another name of a task, no work
+                self.keys.setdefault(stage, set()).add(key)
+        for stage, keys in self.keys.items():
+            self.stages.show(stage, 0, len(keys))
 
     def _posttask(self, key: Any, *_: Any) -> None:
         stage = _stage_of(key)
-        if stage in self.total:
-            self.done[stage] = self.done.get(stage, 0) + 1
-            self.stages.show(stage, self.done[stage], self.total[stage])
+        if stage and key in self.keys.get(stage, ()):
+            self.done[stage] += 1
+            self.stages.show(stage, self.done[stage], len(self.keys[stage]))
 
 
 @contextmanager
@@ -129,3 +135,4 @@ def _poll(bars: Any, client: Any) -> Iterator[None]:
     finally:
         stop.set()
         thread.join(timeout=5)
+    stages.finish()
