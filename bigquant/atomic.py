@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bigquant.errors import InputError
+from bigquant.errors import BigquantError, InputError
 
 
 def check_target(path: str | os.PathLike[str], overwrite: bool) -> Path:
@@ -63,23 +63,31 @@ def complete_or_nothing(
     folder.mkdir()
     try:
         yield folder
-        for target in targets:
-            _swap(folder / target.name, target, folder / f"{target.name}.replaced")
-    except BaseException:
+        _swap(folder, targets)
+    except BaseException as error:
         settle()
+        if isinstance(error, OSError):
+            raise BigquantError(
+                f"{targets[0]}: cannot be written ({error.strerror or error}): "
+                "see that the disk has room and stays there, and run again"
+            ) from error
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _swap(new: Path, target: Path, aside: Path) -> None:
-    """Put `new` in the place of `target`; what was there goes aside, or stays if that fails."""
-    if not os.path.lexists(target):
-        os.replace(new, target)
-        return
-    os.replace(target, aside)
+def _swap(folder: Path, targets: Sequence[Path]) -> None:
+    """Put the new outputs in the place of the old ones: all of them, or none."""
+    undo: list[tuple[Path, Path]] = []
     try:
-        os.replace(new, target)
-    except OSError:
-        os.replace(aside, target)
+        for target in targets:
+            aside = folder / f"{target.name}.replaced"
+            if os.path.lexists(target):
+                os.replace(target, aside)
+                undo.append((aside, target))
+            os.replace(folder / target.name, target)
+            undo.append((target, folder / target.name))
+    except BaseException:
+        for moved, home in reversed(undo):
+            os.replace(moved, home)
         raise

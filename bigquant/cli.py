@@ -93,7 +93,13 @@ def commands() -> None:
     show_default=True,
     help="How to fit: exactly on the counted colours, or by dask-ml's own k-means.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the fit.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the fit.",
+)
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Run on a local cluster of N processes."
 )
@@ -133,16 +139,18 @@ def fit(
     if workers and scheduler and _given("scheduler"):
         raise InputError("--workers and --scheduler exclude each other: give one of them")
     check_k(k)
-    target = output or str(Path(input_).with_suffix(f".k{k}.zarr"))
-    as_tiff = _is_tiff(target)
+    if output:
+        _is_tiff(output)
     image = open_image(input_)
+    target = output or _default_output(input_, k)
     check_output(target, content, overwrite)
     address = None if workers else scheduler
     with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")  # to be told in the summary, whatever Python's -W says
         with running_on(address, workers) as client, stage_progress(client, quiet=quiet):
             result = quantize(image, k, algorithm=algorithm, random_state=seed)
             start = time.perf_counter()
-            write = result.to_tiff if as_tiff else result.to_zarr
+            write = result.to_tiff if _is_tiff(target) else result.to_zarr
             write(target, content=content, overwrite=overwrite)
         seconds = {**result.seconds, "write": time.perf_counter() - start}
     notes = [str(w.message) for w in caught if w.category.__name__ == "PaletteWarning"]
@@ -166,6 +174,13 @@ def fit(
         click.echo(json.dumps(facts))
     elif not quiet:
         _summarize(facts)
+
+
+def _default_output(input_: str, k: int) -> str:
+    path = Path(input_)
+    if path.name in ("", ".."):  # the folder of a Zarr array, named by where one stands
+        path = Path(os.path.abspath(input_))
+    return str(path.with_suffix(f".k{k}.zarr"))
 
 
 def _given(name: str) -> bool:

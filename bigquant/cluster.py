@@ -44,7 +44,7 @@ def running_on(address: str | None = None, workers: int | None = None) -> Iterat
             LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
-                dashboard_address=None,
+                dashboard_address=":0",  # any free port: 8787 may be taken
                 silence_logs=logging.CRITICAL,
             ) as local,
             Client(local) as client,
@@ -54,6 +54,9 @@ def running_on(address: str | None = None, workers: int | None = None) -> Iterat
     try:
         client = Client(address, timeout=_CONNECT_SECONDS)
     except (OSError, ValueError) as error:
+        half_made = current_client()  # distributed leaves it current if the address is none
+        if half_made is not None:
+            half_made.close(timeout=1)
         raise InputError(
             f"no Dask scheduler answers at {address} within {_CONNECT_SECONDS} s: "
             "check the address, and that it runs"

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image as pillow
 from PIL import JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from bigquant import tiff_reader
+from bigquant import tiff_page, tiff_reader
 from bigquant.bands import is_image_depth
 from bigquant.errors import BigquantError, InputError
 from bigquant.source import Source
 from bigquant.tiling import plan_rows, plan_tiles
 
 _MAX_WHOLE_BYTES = 2 << 30
-_UNITS = {2: "inch", 3: "centimeter"}
 
 
 class Image(da.Array):  # type: ignore[misc]
@@ -116,29 +115,26 @@ def _find_opener(head: bytes) -> Callable[[str, int | None], Image] | None:
 
 
 def _open_tiff(path: str) -> Image:
-    windows, page = tiff_reader.describe_page(path)
-    segment = tiff_reader.segment_shape(page)
-    if page.is_tiled:
-        chunks = plan_tiles(windows.shape, segment)
+    page = tiff_page.describe_page(path)
+    facts = page.facts
+    windows = tiff_reader.TiffWindows(
+        path, page.index, page.size, page.mtime_ns, page.shape, page.rule
+    )
+    if facts.tiled:
+        chunks = plan_tiles(windows.shape, facts.segment)
     else:
-        chunks = plan_rows(windows.shape, segment[0])
-    resolution = None
-    if 282 in page.tags and 283 in page.tags:
-        pairs = (page.tags[282].value, page.tags[283].value)
-        resolution = tuple(n / d if d else 0.0 for n, d in pairs)
-    unit = page.tags.valueof(296, default=2) if resolution else None
-    profile = page.tags.valueof(34675)
+        chunks = plan_rows(windows.shape, facts.segment[0])
     source = Source(
         path=path,
-        format="BigTIFF" if page.parent.is_bigtiff else "TIFF",
-        resolution=resolution if resolution and min(resolution) > 0 else None,  # type: ignore[arg-type]
-        unit=_UNITS.get(int(unit)) if unit else None,
-        icc_profile=bytes(profile) if profile else None,
-        tags=tiff_reader.copied_tags(page),
+        format="BigTIFF" if facts.big else "TIFF",
+        resolution=facts.resolution,
+        unit=facts.unit,
+        icc_profile=facts.icc_profile,
+        tags=facts.tags,
         details={
-            "compression": getattr(page.compression, "name", str(page.compression)).lower(),
-            "photometric": page.photometric.name.lower(),
-            "tiles" if page.is_tiled else "strips": f"{segment[1]} x {segment[0]}",
+            "compression": facts.compression,
+            "photometric": facts.photometric,
+            "tiles" if facts.tiled else "strips": f"{facts.segment[1]} x {facts.segment[0]}",
         },
     )
     return _with_source(_lazy(windows, (*chunks, windows.shape[2])), source)

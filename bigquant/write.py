@@ -121,19 +121,21 @@ def write_tiff(
     """Write a tiled BigTIFF and the palette beside it.
 
     While labels fit 8 bits it is a palette image, whatever `content` is. Above, it is an RGB
-    image, or with ``content="labels"`` a 16-bit gray one. Parameters are as for `write_zarr`;
-    resolution, colour profile, orientation and GeoTIFF tags of `source` are copied.
+    (or gray) image, or with ``content="labels"`` a 16-bit gray one. Resolution, colour
+    profile, orientation and GeoTIFF tags of `source` are copied. Parameters are as for
+    `write_zarr`.
     """
     check_output(path, content, overwrite)
-    tags = source.tags
-    if palette.first_label:
-        tags = (*tags, (_GDAL_NODATA, 2, 0, "0"))
     indexed = palette.label_dtype == np.uint8
+    painted = not indexed and content != "labels"
+    tags = source.tags
+    if palette.first_label and not painted:
+        tags = (*tags, (_GDAL_NODATA, 2, 0, "0"))
     with _outputs(path, palette, overwrite) as temporary:
         _write_tiles(
             temporary,
             labels,
-            table=None if indexed or content == "labels" else palette.table,
+            table=palette.table if painted else None,
             source=source,
             tags=tags,
             colormap=tiff_writer.colormap_of(palette.table) if indexed else None,
@@ -183,7 +185,9 @@ def _write_tiles(
         meta=np.empty((0, 0), object),
     )
     grid = dask.compute(parts.to_delayed().tolist())[0]
-    depth = blocks.shape[2:] if table is None else (3,)
+    depth = blocks.shape[2:]
+    if table is not None and table.shape[1] == 3:
+        depth = (3,)
     tiff_writer.assemble(
         str(temporary),
         grid,
@@ -257,5 +261,6 @@ def _encode_tiff_block(
     row, column = block_info[0]["chunk-location"][:2]
     if table is not None:
         block = paint_block(block, table)
+        block = block[..., 0] if table.shape[1] == 1 else block
     with _writing(folder):
         return tiff_writer.encode_part(f"{folder}/{row}-{column}.part", block, tile)
