@@ -11,6 +11,8 @@ from pathlib import Path
 
 from bigquant.errors import BigquantError, InputError
 
+_REMOVALS = 5
+
 
 def check_target(path: str | os.PathLike[str], overwrite: bool) -> Path:
     """Find out, before any work, if an output can be written to `path`.
@@ -73,7 +75,16 @@ def complete_or_nothing(
             ) from error
         raise
     finally:
+        _remove(folder, settle)
+
+
+def _remove(folder: Path, settle: Callable[[], None]) -> None:
+    """Remove a folder although a late task may just have written into it."""
+    for _ in range(_REMOVALS):
         shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        settle()
 
 
 def _swap(folder: Path, targets: Sequence[Path]) -> None:

@@ -70,7 +70,8 @@ _QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no 
 @click.version_option(package_name="bigquant")
 def commands() -> None:
     """k-means colour quantization for images too large to hold in memory."""
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is raised
+    for library in ("tifffile", "distributed", "asyncio"):  # what matters is raised
+        logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 @commands.command()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,15 +43,14 @@ def running_on(address: str | None = None, workers: int | None = None) -> Iterat
     from distributed import Client, LocalCluster  # noqa: PLC0415 - takes a second to import
 
     if workers is not None:
-        with (
-            LocalCluster(
+        with _deaf_to_interrupts():
+            local = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 dashboard_address=":0",  # any free port: 8787 may be taken
                 silence_logs=logging.CRITICAL,
-            ) as local,
-            Client(local) as client,
-        ):
+            )
+        with local, Client(local) as client:
             yield client
         return
     try:
@@ -65,6 +67,22 @@ def running_on(address: str | None = None, workers: int | None = None) -> Iterat
         yield client
 
 
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: it is for this process to end them.
+
+    Only an ignored signal is inherited by a new program, so it is ignored here too meanwhile.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def current_client() -> Any:
     """Get the distributed client that computes now; None for local schedulers."""
     if "distributed" not in sys.modules:
@@ -74,14 +92,32 @@ def current_client() -> Any:
     return _get_global_client()
 
 
-def settle() -> None:
-    """Wait until no worker of a distributed cluster is busy with tasks of ours."""
+def settle(task: str, busy: Callable[[], int]) -> None:
+    """Wait until nobody, here or on a worker, runs a certain kind of task.
+
+    A thread cannot be stopped: a task whose result nobody waits for any more runs on.
+
+    Parameters
+    ----------
+    task : str
+        Part of the tasks' keys, to know them by on a cluster.
+    busy : callable
+        Tells how many such tasks this process is in.
+    """
     client = current_client()
     give_up = time.monotonic() + _SETTLE_SECONDS
-    while client is not None and client.status == "running" and time.monotonic() < give_up:
-        if not any(client.processing().values()):
+    while time.monotonic() < give_up:
+        keys: list[Any] = []
+        if client is not None and client.status == "running":
+            keys += itertools.chain(*client.processing().values())
+            keys += itertools.chain(*client.run(_executing, on_error="ignore").values())
+        if not busy() and not any(task in str(key) for key in keys):
             return
         time.sleep(0.1)
+
+
+def _executing(dask_worker: Any) -> list[str]:
+    return [str(state.key) for state in dask_worker.state.executing]
 
 
 def task_counts(dask_scheduler: Any) -> dict[str, tuple[int, int]]:

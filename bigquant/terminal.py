@@ -17,6 +17,8 @@ from bigquant.cluster import task_counts
 #: Part of a task's name -> what its stage is called.
 _STAGES = {"count-block": "counting colors", "fit-": "fitting", "write-block": "writing"}
 _POLL_SECONDS = 0.3
+#: Entries of a graph that are results or names of results.
+_NO_WORK = ("Alias", "DataNode")
 
 
 @contextmanager
@@ -100,7 +102,7 @@ class _Watch(Callback):  # type: ignore[misc]
         self.keys, self.done = {}, Counter()
         for key, task in dsk.items():
             stage = _stage_of(key)
-            if stage and type(task).__name__ != "Alias":  # another name of a task, no work
+            if stage and type(task).__name__ not in _NO_WORK:
                 self.keys.setdefault(stage, set()).add(key)
         for stage, keys in self.keys.items():
             self.stages.show(stage, 0, len(keys))

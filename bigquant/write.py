@@ -206,30 +206,31 @@ def _write_tiles(
 # ---------------------------------------------------------------- run in tasks
 
 _running = 0
-_changed = threading.Condition()
+_lock = threading.Lock()
 
 
 @contextmanager
 def _writing(path: str) -> Iterator[None]:
     """Count the tasks of this process that are writing, so that one can wait for them."""
     global _running
-    with _changed:
+    with _lock:
         _running += 1
     try:
         yield
     except OSError as error:
         raise BigquantError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        with _changed:
+        with _lock:
             _running -= 1
-            _changed.notify_all()
+
+
+def _count_writing() -> int:
+    return _running
 
 
 def _settle() -> None:
-    """Wait for tasks under way: threads cannot be stopped, and would write on."""
-    cluster.settle()
-    with _changed:
-        _changed.wait_for(lambda: _running == 0, timeout=60)
+    """Wait for tasks under way: they would write on, into a folder that is to vanish."""
+    cluster.settle("write-block", _count_writing)
 
 
 def _write_zarr_block(
