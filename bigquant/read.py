@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from PIL import Image as pillow
 from PIL import JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from bigquant import tiff_page, tiff_reader
+from bigquant.array_windows import NpyWindows, ZarrWindows
 from bigquant.bands import is_image_depth
 from bigquant.errors import BigquantError, InputError
+from bigquant.fingerprint import Fingerprint
 from bigquant.source import Source
 from bigquant.tiling import plan_rows, plan_tiles
 
@@ -117,9 +119,7 @@ def _find_opener(head: bytes) -> Callable[[str, int | None], Image] | None:
 def _open_tiff(path: str) -> Image:
     page = tiff_page.describe_page(path)
     facts = page.facts
-    windows = tiff_reader.TiffWindows(
-        path, page.index, page.size, page.mtime_ns, page.shape, page.rule
-    )
+    windows = tiff_reader.TiffWindows(path, page.index, page.fingerprint, page.shape, page.rule)
     if facts.tiled:
         chunks = plan_tiles(windows.shape, facts.segment)
     else:
@@ -160,8 +160,8 @@ _DECODED = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBX"
 def _pixel_mode(image: pillow.Image) -> str | None:
     if image.mode == "P":
         return "RGBA" if "transparency" in image.info else "RGB"
-    if image.mode in ("L", "RGB") and "transparency" in image.info:
-        return image.mode + "A"
+    if image.mode in ("1", "L", "RGB") and "transparency" in image.info:
+        return _DECODED[image.mode] + "A"
     return _DECODED.get(image.mode)
 
 
@@ -172,6 +172,7 @@ def _open_whole(path: str, plugin: type[Any]) -> Image:
     them, by a limit that is global to the process and not ours to change.
     """
     try:
+        fingerprint = Fingerprint.take(path)
         with plugin(path) as image:
             mode, (width, height), info = _pixel_mode(image), image.size, image.info
             format_, stored_mode = image.format, image.mode
@@ -188,10 +189,7 @@ def _open_whole(path: str, plugin: type[Any]) -> Image:
             f"(limit {_MAX_WHOLE_BYTES >> 20}): convert it to a tiled TIFF first, e.g. with "
             "vips tiffsave --tile"
         )
-    status = os.stat(path)
-    decode = dask.delayed(_decode_whole, pure=True)(
-        path, plugin, mode, shape, status.st_size, status.st_mtime_ns
-    )
+    decode = dask.delayed(_decode_whole, pure=True)(path, plugin, mode, shape, fingerprint)
     array = da.from_delayed(decode, shape, np.uint8).rechunk((*plan_rows(shape), shape[2]))
     dpi = info.get("dpi")
     source = Source(
@@ -205,16 +203,12 @@ def _open_whole(path: str, plugin: type[Any]) -> Image:
 
 
 def _decode_whole(
-    path: str, plugin: type[Any], mode: str, shape: tuple[int, ...], size: int, mtime_ns: int
+    path: str, plugin: type[Any], mode: str, shape: tuple[int, ...], fingerprint: Fingerprint
 ) -> NDArray[np.uint8]:
+    fingerprint.check(path)
     try:
-        status = os.stat(path)
-        if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
-            raise BigquantError(f"{path}: has changed since it was opened: run again")
         with plugin(path) as image:
             pixels = np.asarray(image if image.mode == mode else image.convert(mode))
-    except BigquantError:
-        raise
     except Exception as error:
         raise BigquantError(f"{path}: cannot be decoded ({error})") from error
     return pixels.reshape(shape)
@@ -223,32 +217,14 @@ def _decode_whole(
 # ---------------------------------------------------------------- .npy, Zarr, arrays
 
 
-@dataclass(frozen=True)
-class NpyWindows:
-    """A ``.npy`` file as an array that maps what is sliced out of it."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        return np.array(np.load(self.path, mmap_mode="r", allow_pickle=False)[key])
-
-
 def _open_npy(path: str, channel_axis: int | None) -> Image:
     try:
+        fingerprint = Fingerprint.take(path)
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: not a readable .npy file ({error})") from error
-    status = os.stat(path)
-    windows = NpyWindows(path, status.st_size, status.st_mtime_ns, mapped.shape, mapped.dtype)
+    except Exception as error:  # a damaged header raises nearly anything
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not a readable .npy file ({reason})") from error
+    windows = NpyWindows(path, fingerprint, mapped.shape, mapped.dtype)
     _check_pixels(windows, path)
     depth = int(np.prod(mapped.shape[2:]))
     chunks = (*plan_rows((*mapped.shape[:2], depth)), *mapped.shape[2:])
@@ -261,15 +237,29 @@ def _open_zarr(path: str, channel_axis: int | None) -> Image:
     except Exception as error:  # zarr has an error for each way to be no array
         raise InputError(f"{path}: a folder without Zarr metadata: name a Zarr array") from error
     if not isinstance(stored, zarr.Array):
-        names = ", ".join(sorted(name for name, _ in stored.arrays())) or "none"
+        with warnings.catch_warnings():  # of what else lies in the folder
+            warnings.simplefilter("ignore")
+            names = ", ".join(sorted(name for name, _ in stored.arrays())) or "none"
         raise InputError(
             f"{path}: a Zarr group, not an array (arrays in it: {names}): "
             f"name the array, e.g. {Path(path) / '0'}"
         )
     axes = getattr(stored.metadata, "dimension_names", None) or ()
-    if channel_axis is None and "c" in axes:
-        channel_axis = axes.index("c")
+    if channel_axis is None and "y" in axes and "x" in axes:
+        channel_axis = _find_channels(path, axes)
     return _from_array(stored, channel_axis, Source(path=path, format="Zarr"))
+
+
+def _find_channels(path: str, axes: tuple[str | None, ...]) -> int | None:
+    """Find the channel axis by the names of the axes of a Zarr array."""
+    others = [i for i, name in enumerate(axes) if name not in ("y", "x")]
+    known = all(axes[i] in (None, "c", "channel", "band", "s") for i in others)
+    if not known or axes.index("y") > axes.index("x"):
+        raise InputError(
+            f"{path}: its axes are {axes}; (y, x), (y, x, c) and (c, y, x) are supported: "
+            "pick a plane or transpose it first"
+        )
+    return others[0] if others else None
 
 
 def _from_array(array: Any, channel_axis: int | None, source: Source) -> Image:
@@ -282,7 +272,7 @@ def _from_array(array: Any, channel_axis: int | None, source: Source) -> Image:
     if not -array.ndim <= axis < array.ndim:
         raise InputError(f"channel_axis={channel_axis}: {name} has {array.ndim} axes")
     if isinstance(array, zarr.Array):
-        array = _lazy_zarr(array, axis)
+        array = _lazy_zarr(array, axis, name)
     elif not isinstance(array, da.Array):
         depth = array.shape[axis] if array.ndim == 3 else 1
         chunks = list(plan_tiles((*_plane(array.shape, axis), depth), (512, 512)))
@@ -304,14 +294,14 @@ def _plane(shape: tuple[int, ...], axis: int) -> tuple[int, int]:
     return height, width
 
 
-def _lazy_zarr(array: zarr.Array[Any], axis: int) -> da.Array:
+def _lazy_zarr(array: zarr.Array[Any], axis: int, name: str) -> da.Array:
     """Read whole shards, several at a time where they are small."""
     stored = array.shards or array.chunks
     depth = array.shape[axis] if array.ndim == 3 else 1
     blocks = list(plan_tiles((*_plane(array.shape, axis), depth), _plane(stored, axis)))
     if array.ndim == 3:
         blocks.insert(axis % 3, stored[axis])
-    return _lazy(array, tuple(blocks))
+    return _lazy(ZarrWindows(name, array, array.shape, array.dtype), tuple(blocks))
 
 
 def _check_pixels(array: Any, name: str) -> None:

@@ -5,7 +5,6 @@ No header is believed: what does not fit the file is refused before anything is 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from bigquant.errors import InputError
+from bigquant.fingerprint import Fingerprint
 
 #: GeoTIFF's tags, and the orientation. Not GDAL's nodata (42113): labels have their own.
 _COPIED_TAGS = (274, 33550, 33922, 34264, 34735, 34736, 34737)
@@ -107,7 +107,7 @@ class MainPage:
     ----------
     index : int
         Of the page in the file.
-    size, mtime_ns : int
+    fingerprint : Fingerprint
         Of the file, to notice when it changes.
     shape : (int, int, int)
         Height, width, channels of the image that `rule` makes.
@@ -116,8 +116,7 @@ class MainPage:
     """
 
     index: int
-    size: int
-    mtime_ns: int
+    fingerprint: Fingerprint
     shape: tuple[int, int, int]
     rule: ColorRule
     facts: PageFacts
@@ -132,26 +131,44 @@ def describe_page(path: str) -> MainPage:
         If the file is no TIFF, is cut short, or holds what is not supported.
     """
     try:
-        status = os.stat(path)
+        fingerprint = Fingerprint.take(path)
         with tifffile.TiffFile(path) as tif:
             page = _main_page(path, tif)
+            _check_numbers(page)
             rule = _color_rule(path, page)
-            _check_extent(path, page, status.st_size)
+            _check_extent(path, page, fingerprint.size)
             facts = _collect_facts(page)  # now: long tags are read from the file
     except InputError:
         raise
     except Exception as error:  # a damaged header raises nearly anything
         raise InputError(f"{path}: not a readable TIFF ({one_line(error)})") from error
     shape = (page.imagelength, page.imagewidth, rule.depth)
-    return MainPage(page.index, status.st_size, status.st_mtime_ns, shape, rule, facts)
+    return MainPage(page.index, fingerprint, shape, rule, facts)
+
+
+def _check_numbers(page: tifffile.TiffPage) -> None:
+    """Believe no header: what is computed with must be numbers, not texts or lists."""
+    numbers = [page.imagewidth, page.imagelength, page.samplesperpixel]
+    numbers += [page.tilewidth, page.tilelength] if page.is_tiled else [page.rowsperstrip]
+    for values in (numbers, page.dataoffsets, page.databytecounts):
+        if isinstance(values, str | bytes) or not all(isinstance(n, int) for n in values):
+            raise ValueError("its header has no numbers where numbers belong")
+    if min(numbers) < 1:
+        raise ValueError("its header gives a size of 0")
+    page.decode  # noqa: B018 - made when first asked for; raises if there is no decoder
+
+
+def _ratio(value: Any) -> float:
+    """Divide the parts of a TIFF's rational number; 0 where it is none."""
+    try:
+        return float(value[0] / value[1])
+    except (TypeError, ValueError, IndexError, ZeroDivisionError):
+        return 0.0
 
 
 def _collect_facts(page: tifffile.TiffPage) -> PageFacts:
-    resolution = None
-    pairs = [page.tags.valueof(code) for code in (282, 283)]
-    if all(pairs):
-        x, y = (n / d if d else 0.0 for n, d in pairs)
-        resolution = (x, y) if min(x, y) > 0 else None
+    x, y = (_ratio(page.tags.valueof(code)) for code in (282, 283))
+    resolution = (x, y) if min(x, y) > 0 else None
     unit = page.tags.valueof(296, default=2)
     profile = page.tags.valueof(34675)
     return PageFacts(
@@ -161,8 +178,8 @@ def _collect_facts(page: tifffile.TiffPage) -> PageFacts:
         photometric=tifffile.PHOTOMETRIC(page.photometric).name.lower(),
         big=page.parent.is_bigtiff,
         resolution=resolution,
-        unit=_UNITS.get(int(unit)) if resolution else None,
-        icc_profile=bytes(profile) if profile else None,
+        unit=_UNITS.get(int(unit)) if resolution and isinstance(unit, int) else None,
+        icc_profile=profile if isinstance(profile, bytes) else None,
         tags=_copied_tags(page),
     )
 
@@ -218,6 +235,11 @@ def _color_rule(path: str, page: tifffile.TiffPage) -> ColorRule:
             f"{path}: {page.samplesperpixel} samples of photometric {kind.name} are not "
             "supported; gray, RGB and palette images are: convert it first"
         )
+    if kind.name.startswith("MINIS") and 0 in extras:
+        raise InputError(
+            f"{path}: has {page.samplesperpixel} bands, and does not say which are red, green "
+            "and blue: pick three, e.g. gdal_translate -b 3 -b 2 -b 1 -colorinterp red,green,blue"
+        )
     alpha = next((channels + i for i, extra in enumerate(extras) if extra in (1, 2)), None)
     premultiplied = alpha is not None and extras[alpha - channels] == 1
     colormap = None
@@ -248,9 +270,10 @@ def _check_extent(path: str, page: tifffile.TiffPage, size: int) -> None:
         raise InputError(f"{path}: has {len(offsets)} tiles or strips of {expected}: it is damaged")
     else:
         ends = offsets[:expected] + np.array(page.databytecounts[:expected], np.uint64)
-    if int(ends.max()) > size:
+    end = max(int(offsets.max()), int(ends.max()))  # sums near 2**64 wrap around
+    if end > size:
         raise InputError(
-            f"{path}: is truncated: its pixels end at byte {int(ends.max())}, the file at {size}: "
+            f"{path}: is truncated: its pixels end at byte {end}, the file at {size}: "
             "copy or write it again"
         )
 
@@ -260,6 +283,7 @@ def is_raw(page: tifffile.TiffPage) -> bool:
     return (
         not page.is_tiled
         and len(page.dataoffsets) == 1
+        and page.dataoffsets[0] > 0  # 0: a strip that was never written
         and page.compression == 1
         and page.predictor == 1
         and page.fillorder == 1

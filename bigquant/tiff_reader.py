@@ -11,7 +11,7 @@ from __future__ import annotations
 import collections
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from bigquant.errors import BigquantError
+from bigquant.fingerprint import Fingerprint
 from bigquant.tiff_page import JPEG, ColorRule, is_raw, one_line, segment_shape
 
 _OPEN_FILES = 8
@@ -28,13 +29,12 @@ _OPEN_FILES = 8
 class TiffWindows:
     """A page of a TIFF as an array (y, x, channel) that reads what is sliced out of it.
 
-    Size and modification time tell if the file has changed since it was planned.
+    The fingerprint tells if the file has changed since it was planned.
     """
 
     path: str
     page: int
-    size: int
-    mtime_ns: int
+    fingerprint: Fingerprint
     shape: tuple[int, int, int]
     rule: ColorRule
 
@@ -45,11 +45,12 @@ class TiffWindows:
         rows, columns, channels = key
         y0, y1, _ = rows.indices(self.shape[0])
         x0, x1, _ = columns.indices(self.shape[1])
+        self.fingerprint.check(self.path)
         samples = _open_page(self).read(y0, y1, x0, x1)
         return self.rule.apply(samples)[:, :, channels]
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return (type(self).__name__, self.path, self.page, self.size, self.mtime_ns)
+        return (type(self).__name__, self.path, self.page, astuple(self.fingerprint))
 
 
 class _OpenPage:
@@ -57,18 +58,6 @@ class _OpenPage:
 
     def __init__(self, windows: TiffWindows) -> None:
         self.path = windows.path
-        try:
-            status = os.stat(windows.path)
-        except OSError as error:
-            raise BigquantError(
-                f"{windows.path}: cannot be opened ({error.strerror}): "
-                "every worker must see the file under this path"
-            ) from error
-        if (status.st_size, status.st_mtime_ns) != (windows.size, windows.mtime_ns):
-            raise BigquantError(
-                f"{windows.path}: has changed since it was opened "
-                f"({windows.size} bytes then, {status.st_size} now): run again"
-            )
         with tifffile.TiffFile(windows.path) as tif:
             page = tif.pages[windows.page]
             self.page = page
