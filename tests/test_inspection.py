@@ -1,0 +1,229 @@
+"""What people are told: the facts before a job, and the bars while it runs."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+import time
+from contextlib import redirect_stderr
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from distributed import LocalCluster
+from PIL import Image as pillow
+
+from bigquant import InputError, inspect, quantize
+from bigquant.cluster import running_on
+from bigquant.terminal import fact_sheet, format_bytes, stage_progress
+
+COMMON = {"width": 90, "height": 70, "dtype": "uint8", "blocks": 1, "chunk": [90, 70], "passes": 2}
+
+
+@pytest.fixture
+def pixels(rng):
+    return rng.integers(0, 256, (70, 90, 4), dtype=np.uint8)
+
+
+def write_tiff(path, pixels):
+    tifffile.imwrite(
+        path, pixels[..., :3], photometric="rgb", tile=(16, 32), compression="zlib",
+        resolution=(20000, 4000), resolutionunit=3, iccprofile=b"profile",
+        extratags=[(34735, 3, 4, (1, 1, 0, 0), True)],
+    )  # fmt: skip
+    return {
+        "path": str(path), "format": "TIFF", "channels": 3, "alpha": False,
+        "compression": "adobe_deflate", "photometric": "rgb", "tiles": "32 x 16",
+        "pixel_size": [2.5, 0.5], "icc_profile": True, "georeferenced": True,
+    }  # fmt: skip
+
+
+def write_stripped_tiff(path, pixels):
+    tifffile.imwrite(path, pixels[..., 0], bigtiff=True, rowsperstrip=7, photometric="minisblack")
+    return {
+        "format": "BigTIFF", "channels": 1, "alpha": False, "compression": "none",
+        "strips": "90 x 7", "pixel_size": None, "icc_profile": False, "georeferenced": False,
+    }  # fmt: skip
+
+
+def write_png(path, pixels):
+    pillow.fromarray(pixels).save(path, "PNG", dpi=(254, 254), icc_profile=b"profile")
+    return {"format": "PNG", "channels": 3, "alpha": True, "icc_profile": True}
+
+
+def write_npy(path, pixels):
+    with path.open("wb") as file:
+        np.save(file, pixels[..., :2])
+    return {"format": "npy", "channels": 1, "alpha": True, "pixel_size": None}
+
+
+def write_zarr(path, pixels):
+    zarr.create_array(path, data=pixels[..., :3], chunks=(32, 32, 3))
+    return {"format": "Zarr", "channels": 3, "alpha": False}
+
+
+@pytest.mark.parametrize(
+    "write", [write_tiff, write_stripped_tiff, write_png, write_npy, write_zarr]
+)
+def test_facts_of_a_file_are_right(write, tmp_path, pixels):
+    expected = {**COMMON, "path": str(tmp_path / "image"), **write(tmp_path / "image", pixels)}
+    facts = inspect(tmp_path / "image")
+    assert expected.items() <= facts.items()
+    assert json.loads(json.dumps(facts)) == facts
+    assert facts["output_bytes"] == 70 * 90 * (facts["channels"] + 1)
+    assert facts["memory_per_task"] > 70 * 90 * facts["channels"]
+
+
+def test_facts_of_an_array_are_right(pixels):
+    facts = inspect(da.from_array(pixels, chunks=(30, 40, 4)))
+    expected = {"path": None, "format": "array", "channels": 3, "alpha": True, "blocks": 9}
+    assert {**COMMON, **expected, "chunk": [40, 30]}.items() <= facts.items()
+
+
+def test_no_pixel_of_an_array_is_read():
+    def fail(block):
+        raise AssertionError("read")
+
+    zeros = da.zeros((500, 400, 3), dtype=np.uint8, chunks=100)
+    lazy = zeros.map_blocks(fail, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))
+    assert inspect(lazy)["blocks"] == 20
+
+
+@pytest.mark.parametrize("write", [write_tiff, write_stripped_tiff, write_png])
+def test_no_pixel_of_a_file_is_read(write, tmp_path, pixels):
+    path = tmp_path / "image"
+    write(path, pixels)
+    before = inspect(path)
+    spoil(path)
+    with pytest.raises(Exception, match=r"damaged|decoded|differ"):
+        quantize_and_compare(path, pixels)
+    assert inspect(path) == before
+
+
+def spoil(path):
+    """Overwrite the pixels in the file with rubbish, and nothing else."""
+    data = path.read_bytes()
+    if data[:4] == b"\x89PNG":
+        start, count = data.index(b"IDAT") + 4, 2000
+    else:
+        with tifffile.TiffFile(path) as tif:
+            start, count = tif.pages.first.dataoffsets[0], 50
+    path.write_bytes(data[:start] + b"\xff" * count + data[start + count :])
+
+
+def quantize_and_compare(path, pixels):
+    from bigquant import open_image
+
+    read = open_image(path).compute()
+    np.testing.assert_array_equal(read, pixels[..., : read.shape[2]], "they differ")
+
+
+def test_memory_is_told_for_a_block_not_for_the_image():
+    facts = [inspect(da.zeros((n, 4096, 3), dtype=np.uint8, chunks=4096)) for n in (8192, 81920)]
+    assert facts[0]["memory_per_task"] == facts[1]["memory_per_task"] < 1 << 29
+    assert facts[1]["output_bytes"] == 10 * facts[0]["output_bytes"]
+
+
+def test_what_is_no_image_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        inspect(tmp_path / "nothing.tif")
+    with pytest.raises(InputError, match="float64"):
+        inspect(np.zeros((5, 5, 3)))
+
+
+# ---------------------------------------------------------------- words
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (64 << 20, "64.0 MiB"), (3 << 40, "3.0 TiB")],
+)
+def test_bytes_are_written_as_people_do(size, text):
+    assert format_bytes(size) == text
+
+
+def test_facts_stand_in_two_columns_and_none_is_left_out():
+    sheet = fact_sheet({"size": "5 x 7", "tiles": None, "channels": 3})
+    assert sheet.splitlines() == ["size      5 x 7", "channels  3"]
+
+
+# ---------------------------------------------------------------- progress
+
+
+class Terminal(io.StringIO):
+    """A stderr that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+    def bars(self):
+        """The last state of each bar: stage -> (done, all)."""
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.getvalue())
+        found = re.findall(r"(counting colors|fitting|writing) .*?(\d+)/(\d+)", text)
+        return {stage: (int(done), int(total)) for stage, done, total in found}
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Run something with a terminal for stderr, and give the terminal back."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def watch(work, address=None, quiet=False):
+        with (
+            redirect_stderr(Terminal()) as terminal,
+            running_on(address) as client,
+            stage_progress(client, quiet=quiet),
+        ):
+            work()
+        return terminal
+
+    return watch
+
+
+@pytest.fixture
+def lazy(china):
+    return da.from_array(china, chunks=(200, 250, 3))
+
+
+def test_each_stage_has_a_bar_that_fills(lazy, watched, tmp_path):
+    bars = watched(lambda: quantize(lazy, 8).to_zarr(tmp_path / "out.zarr")).bars()
+    assert list(bars) == ["counting colors", "fitting", "writing"]
+    assert all(done == total > 0 for done, total in bars.values())
+    assert bars["counting colors"][1] >= lazy.npartitions
+
+
+def test_each_stage_has_a_bar_on_a_cluster_too(watched, tmp_path):
+    def wait(block):
+        time.sleep(0.2)
+        return block
+
+    image = da.zeros((3072, 2048, 3), dtype=np.uint8, chunks=(1024, 1024, 3)).map_blocks(wait)
+    options = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "memory_limit": 0}
+    options |= {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": ":0"}}
+    with LocalCluster(**options) as cluster:
+        address = cluster.scheduler_address
+        bars = watched(lambda: quantize(image, 1).to_zarr(tmp_path / "o.zarr"), address).bars()
+    assert {"counting colors", "writing"} <= set(bars)
+    assert all(done == total > 0 for done, total in bars.values())
+
+
+def test_a_failure_under_a_bar_is_passed_on(watched):
+    with pytest.raises(ZeroDivisionError):
+        watched(dask.delayed(lambda: 1 // 0)().compute)
+
+
+def test_quiet_shows_no_bar(lazy, watched):
+    assert watched(lambda: quantize(lazy, 2), quiet=True).getvalue() == ""
+
+
+def test_without_a_terminal_there_is_no_bar(lazy, capfd):
+    assert not sys.stderr.isatty()
+    with stage_progress(None, quiet=False):
+        quantize(lazy, 2)
+    assert capfd.readouterr() == ("", "")
