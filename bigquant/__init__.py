@@ -1,5 +1,6 @@
 """k-means colour quantization for images too large to hold in memory.
 
+>>> import numpy as np
 >>> import bigquant
 >>> result = bigquant.quantize(np.zeros((4, 4, 3), np.uint8), k=1)
 >>> result.palette.hex
