@@ -23,7 +23,7 @@ from bigquant.errors import BigquantError, InputError
 
 #: As many distinct rows as 8-bit RGB can have. Data of other types may have more, and
 #: would fill the memory: it is refused beyond this.
-MAX_COLORS = 1 << 24
+MAX_DISTINCT = 1 << 24
 
 _scratch = threading.local()
 
@@ -67,26 +67,42 @@ class ColorHistogram:
             A weight per pixel, instead of 1; the counts become sums of weights (float64).
         """
         channels = self.colors.shape[1]
-        if weights is None and self.colors.dtype == np.uint8 and channels <= 3:
+        has_alpha = pixels.shape[-1] == channels + 1
+        if pixels.dtype != self.colors.dtype or not (has_alpha or pixels.shape[-1] == channels):
+            raise InputError(
+                f"pixels of shape {pixels.shape} and type {pixels.dtype} cannot be added to a "
+                f"histogram of {channels} channels of {self.colors.dtype}"
+            )
+        if not pixels.size:
+            return self
+        if weights is None and _is_packable(self.colors):
             return self.merge(_count_in_table(pixels, channels))
         rows = pixels.reshape(-1, pixels.shape[-1])
         masses = np.ones(len(rows), np.uint64) if weights is None else weights.reshape(-1)
+        if not (masses >= 0).all() or not np.isfinite(masses).all():
+            raise InputError("weights must be finite and 0 or more")
+        if has_alpha:
+            rows, masses = rows[rows[:, -1] > 0, :-1], masses[rows[:, -1] > 0]
         return self.merge(_group_rows(rows, masses))
 
     def merge(self, other: ColorHistogram) -> ColorHistogram:
         """Add the counts of `other`, a histogram of the same channels and type."""
+        if (
+            self.colors.shape[1:] != other.colors.shape[1:]
+            or self.colors.dtype != other.colors.dtype
+        ):
+            raise InputError("histograms of different channels or types cannot be merged")
         if not len(self.colors) or not len(other.colors):
             return self if len(self.colors) else other
-        packable = self.colors.dtype == np.uint8 and self.colors.shape[1] <= 3
-        if packable and self.counts.dtype == other.counts.dtype == np.uint64:
+        if _is_packable(self.colors) and self.counts.dtype == other.counts.dtype == np.uint64:
             return self._merge_sorted(other)
         merged = _group_rows(
             np.concatenate([self.colors, other.colors]),
             np.concatenate([self.counts, other.counts]),
         )
-        if len(merged.colors) > MAX_COLORS:
+        if len(merged.colors) > MAX_DISTINCT:
             raise BigquantError(
-                f"the data has more than {MAX_COLORS} distinct rows, too many to count in "
+                f"the data has more than {MAX_DISTINCT} distinct rows, too many to count in "
                 "memory: round it to fewer levels, or use algorithm='dask-ml'"
             )
         return merged
@@ -112,14 +128,18 @@ class ColorHistogram:
         return ColorHistogram, (self.colors, self.counts)
 
 
+def _is_packable(colors: NDArray[Any]) -> bool:
+    """Whether a colour's channels fit one code of 24 bits."""
+    return colors.dtype == np.uint8 and colors.shape[1] <= 3
+
+
 def _count_in_table(pixels: NDArray[np.uint8], channels: int) -> ColorHistogram:
     """Count 8-bit colours in a table of all codes, kept per thread and left empty."""
-    if not hasattr(_scratch, "tables"):
-        _scratch.tables = {}
-    if channels not in _scratch.tables:
-        size = 256**channels
-        _scratch.tables[channels] = np.zeros(size, np.uint32), np.zeros(size // 256, np.bool_)
-    table, pages = _scratch.tables[channels]
+    tables = _scratch.__dict__.setdefault("tables", {})
+    # taken out while in use: a count that is interrupted must not leave a full table behind
+    table, pages = tables.pop(channels, (None, None))
+    if table is None:
+        table, pages = np.zeros(256**channels, np.uint32), np.zeros(256 ** (channels - 1), np.bool_)
     block = np.require(pixels, np.uint8, ["C", "W"])  # one layout, so one compiled kernel
     block = block.reshape(-1, pixels.shape[-2], pixels.shape[-1])
     rows_at_once = max(1, (2**32 - 1) // max(1, block.shape[1]))  # the table is uint32
@@ -130,6 +150,7 @@ def _count_in_table(pixels: NDArray[np.uint8], channels: int) -> ColorHistogram:
         part = ColorHistogram(np.empty((n, channels), np.uint8), np.empty(n, np.uint64))
         kernels.drain_table(table, pages, part.colors, part.counts)
         histogram = histogram.merge(part)
+    tables[channels] = table, pages
     return histogram
 
 
@@ -139,8 +160,9 @@ def _group_rows(rows: NDArray[Any], masses: NDArray[Any]) -> ColorHistogram:
         raise InputError("the data contains NaN or infinity: fill or drop those values first")
     colors, inverse = np.unique(rows, axis=0, return_inverse=True)
     counts = np.bincount(inverse.ravel(), weights=masses, minlength=len(colors))
-    exact = masses.dtype == np.uint64
-    return ColorHistogram(colors, counts.astype(np.uint64) if exact else counts)
+    if masses.dtype == np.uint64:
+        return ColorHistogram(colors, counts.astype(np.uint64))
+    return ColorHistogram(colors[counts > 0], counts[counts > 0])
 
 
 def count_block(pixels: NDArray[Any], channels: int) -> ColorHistogram:

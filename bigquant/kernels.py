@@ -179,6 +179,15 @@ def apply_table(
 
 
 @jit
+def weighted_sum(weights: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+    """Sum weight x value, in order: a BLAS would sum by the number of its threads."""
+    total = 0.0
+    for i in range(weights.size):
+        total += weights[i] * values[i]
+    return total
+
+
+@jit
 def plus_plus(
     points: NDArray[np.float64],  # IN  (n, channels)
     weights: NDArray[np.float64],  # IN  (n,)

@@ -20,13 +20,17 @@ from bigquant.nearest import assign
 
 Floats = NDArray[np.float64]
 
-#: Bits per channel of the coarse levels, and how many bins (or colours) a level must have
-#: for every cluster to be worth running on.
+#: Bits per channel of the coarse levels, and how many bins a level must have for every
+#: cluster to be worth running on.
 _COARSE_BITS = (5, 6)
-_POINTS_PER_CLUSTER = 16
+_BINS_PER_CLUSTER = 4
 #: Up to so many colours the restarts run on the colours themselves.
 _FEW_COLORS = 4096
+#: Restarts, as many as these distances (points x clusters) allow, and at most so many.
+_RESTART_DISTANCES = 1 << 26
 _RESTARTS = 10
+#: Beyond these distances k-means++ would take longer than the fit: starts are drawn at random.
+_SEEDING_DISTANCES = 1 << 30
 #: Runs on bins cost little, so they settle more finely than the run on all colours.
 _COARSE_TOL = 0.1
 
@@ -73,7 +77,7 @@ def fit(
     init : {"k-means++", "random"} or ndarray, (n_clusters, channels)
         Starting centres; an array is taken as it is, and there are no restarts.
     n_init : int, optional
-        Restarts; the best is kept. Without it ten.
+        Restarts; the best is kept. Without it ten, fewer where there is much to do.
     max_iter : int
         Limit on the iterations of each run.
     tol : float
@@ -91,7 +95,8 @@ def fit(
     coarse_points, coarse_weights = levels[0]
     best: Fit | None = None
     coarse_limit = limit * _COARSE_TOL if len(levels) > 1 else limit
-    for restart in range(n_init or _RESTARTS):
+    affordable = _RESTART_DISTANCES // (len(coarse_points) * n_clusters)
+    for restart in range(n_init or max(1, min(_RESTARTS, affordable))):
         rng = np.random.default_rng([seed, restart])
         start = _seed_centers(coarse_points, coarse_weights, n_clusters, init, rng)
         found = _run(coarse_points, coarse_weights, start, max_iter, coarse_limit)
@@ -108,8 +113,8 @@ def _mean_variance(colors: NDArray[Any], weights: Floats) -> float:
     variances = []
     for column in colors.T:
         column = column.astype(np.float64)
-        mean = (weights @ column) / total
-        variances.append((weights @ (column - mean) ** 2) / total)
+        mean = kernels.weighted_sum(weights, column) / total
+        variances.append(kernels.weighted_sum(weights, (column - mean) ** 2) / total)
     return float(np.mean(variances))
 
 
@@ -121,7 +126,7 @@ def _levels(
     if len(colors) > _FEW_COLORS and colors.shape[1] <= 3:
         for bits in _COARSE_BITS:
             points, masses = _bin_means(colors, weights, bits)
-            enough = len(points) >= _POINTS_PER_CLUSTER * n_clusters
+            enough = len(points) >= _BINS_PER_CLUSTER * n_clusters
             if enough and len(points) <= len(colors) // 2:
                 levels.append((points, masses))
     return [*levels, (colors, weights)]
@@ -148,7 +153,7 @@ def _seed_centers(
     points: NDArray[Any], weights: Floats, n_clusters: int, init: str, rng: np.random.Generator
 ) -> Floats:
     points = points.astype(np.float64)
-    if init == "random":
+    if init == "random" or len(points) * n_clusters > _SEEDING_DISTANCES:
         chance = weights / weights.sum()
         picks = rng.choice(len(points), n_clusters, replace=False, p=chance)
         return points[picks]
@@ -180,4 +185,4 @@ def _run(
         still = shift <= limit or np.array_equal(labels, new_labels)
         settled = still and not len(empty)
         labels = new_labels
-    return Fit(centers, float(weights @ distances), n_iter)
+    return Fit(centers, kernels.weighted_sum(weights, distances), n_iter)

@@ -1,6 +1,6 @@
 """Which centre is nearest to a colour: exactly, with ties to the lowest index.
 
-Two ways to the same bits: by trying every centre, and, for 8-bit RGB, by trying only those
+Two ways to the same bits: by trying every centre, and, for RGB, by trying only those
 that can be nearest to some colour of a small cell of the colour cube.
 """
 
@@ -17,7 +17,7 @@ from bigquant.kernels import jit
 CELL = 8
 CELLS_PER_AXIS = 256 // CELL
 #: Lists of candidates per colour cell pay from about so many distances on.
-_MANY_DISTANCES = 1 << 20
+_MANY_DISTANCES = 1 << 23
 
 
 def assign(
@@ -37,8 +37,8 @@ def assign(
         Squared. Both are the same bits whichever kernel made them.
     """
     labels, distances = np.empty(len(colors), np.int32), np.empty(len(colors))
-    by_cells = colors.dtype == np.uint8 and colors.shape[1] == 3
-    if by_cells and len(colors) * len(centers) > _MANY_DISTANCES:
+    many = colors.shape[1] == 3 and len(colors) * len(centers) > _MANY_DISTANCES
+    if many and (colors.dtype == np.uint8 or (colors.min() >= 0 and colors.max() <= 255)):
         starts, ids = cell_candidates(centers)
         nearest_in_cells(colors, centers, starts, ids, labels, distances)
     else:
@@ -77,7 +77,7 @@ def _prune(
     side: int,
     kept: NDArray[np.int32],  # OUT, first n entries
 ) -> int:
-    """Keep the candidates that may be nearest to some integer colour of a cube.
+    """Keep the candidates that may be nearest to some colour of a cube.
 
     A centre whose nearest point of the cube is farther than another centre's farthest
     point can be struck. Returns how many are kept, in their old order.
@@ -87,7 +87,7 @@ def _prune(
         far = 0.0
         for channel in range(3):
             c = centers[candidates[n], channel]
-            delta = max(abs(c - low[channel]), abs(low[channel] + side - 1 - c))
+            delta = max(abs(c - low[channel]), abs(low[channel] + side - c))
             far += delta * delta
         bound = min(bound, far)
     bound += 1e-9 * (1.0 + bound)  # float centres: rounding must not strike a tie
@@ -96,7 +96,7 @@ def _prune(
         near = 0.0
         for channel in range(3):
             c = centers[candidates[n], channel]
-            delta = max(low[channel] - c, c - (low[channel] + side - 1), 0.0)
+            delta = max(low[channel] - c, c - (low[channel] + side), 0.0)
             near += delta * delta
         if near <= bound:
             kept[n_kept] = candidates[n]
@@ -157,7 +157,7 @@ def cell_candidates(
 
 @jit
 def nearest_in_cells(
-    colors: NDArray[np.uint8],  # IN  (n, 3)
+    colors: NDArray[Any],  # IN  (n, 3), 0 to 255, any real type
     centers: NDArray[np.float64],  # IN  (k, 3)
     starts: NDArray[np.int64],  # IN  of cell_candidates
     ids: NDArray[np.int32],  # IN  of cell_candidates
@@ -166,8 +166,8 @@ def nearest_in_cells(
 ) -> None:
     """Do as `nearest_of_all` does, to the last bit, trying only the candidates of each cell."""
     for i in range(colors.shape[0]):
-        r, g, b = np.int64(colors[i, 0]), np.int64(colors[i, 1]), np.int64(colors[i, 2])
-        cell = ((r >> 3) * 32 + (g >> 3)) * 32 + (b >> 3)
+        r, g, b = colors[i, 0], colors[i, 1], colors[i, 2]
+        cell = ((np.int64(r) >> 3) * 32 + (np.int64(g) >> 3)) * 32 + (np.int64(b) >> 3)
         best = np.inf
         label = 0
         for n in range(starts[cell], starts[cell + 1]):

@@ -19,6 +19,7 @@ from distributed import LocalCluster
 from PIL import Image as pillow
 
 from bigquant import InputError, inspect, quantize
+from bigquant.cli import main
 from bigquant.cluster import running_on
 from bigquant.terminal import fact_sheet, format_bytes, stage_progress
 
@@ -134,6 +135,19 @@ def test_what_is_no_image_is_refused(tmp_path):
         inspect(tmp_path / "nothing.tif")
     with pytest.raises(InputError, match="float64"):
         inspect(np.zeros((5, 5, 3)))
+
+
+def test_info_prints_the_facts(tmp_path, pixels, capfd):
+    path = tmp_path / "photo.tif"
+    write_tiff(path, pixels)
+    assert main(["info", str(path), "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out) == inspect(path)
+    assert main(["info", str(path)]) == 0
+    text, more = capfd.readouterr()
+    for words in ("photo.tif", "90 x 70 pixels", "3, uint8", "32 x 16", "0.5 x 2.5 micrometers"):
+        assert words in text
+    assert (err, more) == ("", "")
 
 
 # ---------------------------------------------------------------- words

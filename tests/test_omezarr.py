@@ -146,6 +146,16 @@ def test_content_is_what_was_asked_for(content, arrays, tmp_path, rng):
         assert (label.source is not None) == (content == "both")
 
 
+@pytest.mark.parametrize("name", ["a b", "50%20", "#1", "a::b", "what?x=1", "x|zip:", "[ab]*", "ü"])
+def test_any_file_name_will_do(name, tmp_path, rng):
+    path = tmp_path / f"{name}.zarr"
+    result = quantize(make_image("RGB", rng), 4)
+    result.to_zarr(path)
+    result.to_zarr(path, overwrite=True)
+    np.testing.assert_array_equal(open_image(path / "0").compute(), result.image.compute())
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, f"{path.name}.palette.json"}
+
+
 # ---------------------------------------------------------------- what goes along
 
 

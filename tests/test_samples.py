@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image as pillow
 
 from bigquant import InputError, samples
+from bigquant.cli import main
 from bigquant.samples import sample_image
 from bigquant.write import write_rgb_tiff
 
@@ -137,3 +140,13 @@ def test_it_is_written_as_a_tiled_tiff(tmp_path, enlarged):
         page = tif.pages.first
         assert (tif.is_bigtiff, page.is_tiled, page.photometric.name) == (True, True, "RGB")
         np.testing.assert_array_equal(page.asarray(), enlarged[0])
+
+
+@pytest.mark.parametrize("name", samples.NAMES)
+def test_the_command_writes_the_photo(name, tmp_path, capfd, request):
+    path = tmp_path / "out.tif"
+    assert main(["sample", str(path), "--image", name, "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out) == {"output": str(path), "width": 640, "height": 427}
+    assert err == ""
+    np.testing.assert_array_equal(tifffile.imread(path), request.getfixturevalue(name))
