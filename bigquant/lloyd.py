@@ -1,7 +1,8 @@
 """The engine: weighted k-means on distinct colours. Plain arrays in and out.
 
-Restarts run where they are cheap, on the means of colour bins; the best of them is refined
-on finer bins and at last on all colours. A bin's mean with its exact count loses only the
+Restarts run where they are cheap, on the means of colour bins; the best of them is improved
+by moving centres to where they help more (breathing), then refined on finer bins and at
+last on all colours. A bin's mean with its exact count loses only the
 variance inside the bin, which is the same for every palette unless a border crosses the bin.
 Weighting distinct colours is Celebi's "Improving the performance of k-means for color
 quantization" (2011); the numbers are those of Lloyd's algorithm on all pixels.
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant import kernels
-from bigquant.nearest import assign
+from bigquant.nearest import assign, removal_costs
 
 Floats = NDArray[np.float64]
 
@@ -27,8 +28,13 @@ _BINS_PER_CLUSTER = 4
 #: Up to so many colours the restarts run on the colours themselves.
 _FEW_COLORS = 4096
 #: Restarts, as many as these distances (points x clusters) allow, and at most so many.
-_RESTART_DISTANCES = 1 << 26
+_RESTART_DISTANCES = 1 << 24
+_BREATH_DISTANCES = 1 << 26
 _RESTARTS = 10
+#: A move of centres takes at most this part of them (but up to five), and is kept if it
+#: lowers the inertia by more than this part of it.
+_BREATH = 10
+_GAIN = 1e-4
 #: Beyond these distances k-means++ would take longer than the fit: starts are drawn at random.
 _SEEDING_DISTANCES = 1 << 30
 #: Runs on bins cost little, so they settle more finely than the run on all colours.
@@ -103,6 +109,8 @@ def fit(
         if best is None or found.inertia < best.inertia:
             best = found
     assert best is not None
+    if affordable:
+        best = _breathe(coarse_points, coarse_weights, best, max_iter, limit)
     for points, level_weights in levels[1:-1]:
         best = _run(points, level_weights, best.centers, max_iter, coarse_limit)
     return _run(colors, weights, best.centers, max_iter, limit) if len(levels) > 1 else best
@@ -161,6 +169,47 @@ def _seed_centers(
     chosen = np.empty(n_clusters, np.int64)
     kernels.plus_plus(points, weights, rng.random((n_clusters, trials)), chosen)
     return points[chosen]
+
+
+def _breathe(points: NDArray[Any], weights: Floats, best: Fit, max_iter: int, limit: float) -> Fit:
+    """Add centres where most is missed, take away those that are missed least, while it helps.
+
+    After B. Fritzke, "Breathing k-means" (2020). Lloyd's iteration alone never moves a
+    centre from one part of the colour space to another.
+    """
+    points = points.astype(np.float64)
+    moved = min(max(5, len(best.centers) // _BREATH), len(best.centers), len(points) // 2)
+    while moved:
+        labels, distances = assign(points, best.centers)
+        missed = weights * distances
+        worst = np.lexsort((-missed, labels))  # by cluster, its worst-served colour first
+        by_cluster = np.argsort(-np.bincount(labels, missed, len(best.centers)), kind="stable")
+        added = points[worst[np.searchsorted(labels[worst], by_cluster[:moved])]]
+        more = _run(points, weights, np.vstack([best.centers, added]), max_iter, limit)
+        fewer = np.delete(more.centers, _least_missed(points, weights, more.centers, moved), 0)
+        found = _run(points, weights, fewer, max_iter, limit)
+        if found.inertia < best.inertia * (1 - _GAIN):
+            best = found
+        else:
+            moved //= 2
+    return best
+
+
+def _least_missed(points: Floats, weights: Floats, centers: Floats, how_many: int) -> list[int]:
+    """Choose centres to take away: of two near to each other only one, if that will do."""
+    costs = np.empty(len(centers))
+    removal_costs(points, weights, centers, costs)
+    order = [int(center) for center in np.argsort(costs, kind="stable")]
+    chosen: list[int] = []
+    kept = set()
+    for center in order:
+        if center not in kept and len(chosen) < how_many:
+            chosen.append(center)
+            apart = ((centers - centers[center]) ** 2).sum(axis=1)
+            apart[chosen] = np.inf
+            kept.add(int(apart.argmin()))
+    others = (center for center in order if center not in chosen)
+    return chosen + [next(others) for _ in range(how_many - len(chosen))]
 
 
 def _run(

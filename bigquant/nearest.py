@@ -70,6 +70,31 @@ def nearest_of_all(
 
 
 @jit
+def removal_costs(
+    points: NDArray[np.float64],  # IN  (n, channels)
+    weights: NDArray[np.float64],  # IN  (n,)
+    centers: NDArray[np.float64],  # IN  (k, channels)
+    costs: NDArray[np.float64],  # OUT (k,)
+) -> None:
+    """Sum what the points of each centre would lose if it were taken away."""
+    costs[:] = 0.0
+    for i in range(points.shape[0]):
+        best, second = np.inf, np.inf
+        label = 0
+        for j in range(centers.shape[0]):
+            d = 0.0
+            for channel in range(points.shape[1]):
+                delta = points[i, channel] - centers[j, channel]
+                d += delta * delta
+            if d < best:
+                best, second = d, best
+                label = j
+            elif d < second:
+                second = d
+        costs[label] += weights[i] * (second - best)
+
+
+@jit
 def _prune(
     centers: NDArray[np.float64],
     candidates: NDArray[np.int32],
