@@ -1,8 +1,6 @@
 """``python -m bigquant`` is the same as the console script ``bigquant``."""
 
-import sys
-
-from bigquant.cli import main
+from bigquant.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

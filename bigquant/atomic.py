@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bigquant.errors import BigquantError, InputError
@@ -20,21 +21,50 @@ def check_target(path: str | os.PathLike[str], overwrite: bool) -> Path:
     Raises
     ------
     InputError
-        If it exists and `overwrite` is false, or its folder is missing or not writable.
+        If it exists and `overwrite` is false, if it is a folder of anything but Zarr, or if
+        its folder is missing or not writable.
     """
     target = Path(os.path.abspath(path))
-    if os.path.lexists(target) and not overwrite:
-        raise InputError(f"{path}: exists already: choose another name or use --overwrite")
+    if os.path.lexists(target):
+        if not overwrite:
+            raise InputError(
+                f"{path}: exists already: choose another name, or allow to replace it (--overwrite)"
+            )
+        if target.is_dir() and not _is_zarr(target):
+            raise InputError(
+                f"{path}: is a folder, and no Zarr: it is not replaced; choose another"
+            )
     if not target.parent.is_dir():
         raise InputError(f"{path}: there is no folder {target.parent}: make it first")
     try:
+        _partial(target).exists()  # a name may be too long
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
         raise InputError(
-            f"{path}: cannot write to {target.parent} ({error.strerror}): choose another folder"
+            f"{path}: cannot be written in {target.parent} ({error.strerror}): "
+            "choose another folder or name"
         ) from error
     return target
+
+
+def check_apart(path: str | os.PathLike[str], source: str | None) -> None:
+    """Raise an `InputError` if an output would replace its own input, or lie inside it."""
+    if source is None:
+        return
+    target, origin = Path(path).resolve(), Path(source).resolve()
+    if target == origin or target in origin.parents or origin in target.parents:
+        raise InputError(f"{path}: is the input {source} or overlaps it: choose another name")
+
+
+def _is_zarr(folder: Path) -> bool:
+    marks = ("zarr.json", ".zgroup", ".zarray")
+    return not any(folder.iterdir()) or any((folder / mark).is_file() for mark in marks)
+
+
+def _partial(target: Path) -> Path:
+    """Name the folder that an output is made in, beside it."""
+    return target.with_name(f".{target.name}.partial")
 
 
 @contextmanager
@@ -60,22 +90,58 @@ def complete_or_nothing(
     """
     for target in targets:
         check_target(target, overwrite)
-    folder = targets[0].with_name(f".{targets[0].name}.partial")
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-    folder.mkdir()
+    folder = _partial(targets[0])
+    lock = _claim(folder, targets[0])
     try:
         yield folder
         _swap(folder, targets)
     except BaseException as error:
         settle()
         if isinstance(error, OSError):
-            raise BigquantError(
-                f"{targets[0]}: cannot be written ({error.strerror or error}): "
-                "see that the disk has room and stays there, and run again"
-            ) from error
+            raise cannot_write(targets[0], error) from error
         raise
     finally:
         _remove(folder, settle)
+        os.close(lock)
+
+
+def cannot_write(path: str | os.PathLike[str], error: OSError) -> BigquantError:
+    """Say of an output that the system refused to write it."""
+    return BigquantError(
+        f"{path}: cannot be written ({error.strerror or error}): "
+        "see that the disk has room and stays there, and run again"
+    )
+
+
+def _claim(folder: Path, target: Path) -> int:
+    """Make the folder and lock it; what a killed run left of it is removed.
+
+    The system lets go of the lock however a process ends. Returns its file descriptor.
+    """
+    try:
+        held = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        pass
+    else:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"{target}: another run is writing it: wait for that, or choose another name"
+            ) from error
+        except OSError:
+            pass  # a file system without locks
+        finally:
+            os.close(held)
+        if folder.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            folder.unlink()
+    folder.mkdir()
+    lock = os.open(folder, os.O_RDONLY)
+    with suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return lock
 
 
 def _remove(folder: Path, settle: Callable[[], None]) -> None:

@@ -41,10 +41,22 @@ def main(arguments: list[str] | None = None) -> int:
     except BigquantError as error:
         return _complain(str(error), _EXIT_FAILED)
     except (KeyboardInterrupt, click.Abort):
+        warnings.simplefilter("ignore")  # of what the interrupt left unfinished
         return _complain("interrupted: nothing was written", _EXIT_INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last line of defence
         return _complain(f"{type(error).__name__}: {error} (--traceback shows where)", _EXIT_FAILED)
     return 0
+
+
+def run() -> None:
+    """Run the command line as a program, and end it."""
+    code = main()
+    if code == _EXIT_INTERRUPTED:
+        # a thread may be deep in a kernel, and Python would wait for it
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _complain(message: str, code: int) -> int:
@@ -144,7 +156,7 @@ def fit(
         _is_tiff(output)
     image = open_image(input_)
     target = output or _default_output(input_, k)
-    check_output(target, content, overwrite)
+    check_output(target, content, overwrite, image.source.path)
     address = None if workers else scheduler
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")  # to be told in the summary, whatever Python's -W says
@@ -181,6 +193,8 @@ def _default_output(input_: str, k: int) -> str:
     path = Path(input_)
     if path.name in ("", ".."):  # the folder of a Zarr array, named by where one stands
         path = Path(os.path.abspath(input_))
+    while (path.parent / "zarr.json").exists() or (path.parent / ".zgroup").exists():
+        path = path.parent  # an array of a group: beside the group, not in it
     return str(path.with_suffix(f".k{k}.zarr"))
 
 
@@ -272,7 +286,7 @@ def sample(
     from bigquant.write import write_rgb_tiff  # noqa: PLC0415
 
     if not _is_tiff(output):
-        raise InputError(f"{output}: a sample is a TIFF: end its name in .tif")
+        raise InputError(f"{output}: a sample is a TIFF: its name ends in .tif")
     check_target(output, overwrite)
     image = sample_image(name, megapixels)
     with running_on() as client, stage_progress(client, quiet=quiet):

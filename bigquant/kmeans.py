@@ -123,6 +123,8 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         """
         self._check_parameters()
         rows = _as_rows(X)
+        if 0 in rows.shape:
+            raise InputError(f"data of shape {rows.shape} has 0 sample(s) or features to fit")
         if self.algorithm == "dask-ml":
             if sample_weight is not None:
                 raise InputError("dask-ml's own fit takes no sample_weight: use 'histogram'")
@@ -147,25 +149,29 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         self._check_parameters()
         lazy = dask.delayed(histogram, traverse=False).persist()
         n_distinct, n_features = lazy.colors.shape.compute()
+        if not n_distinct:
+            raise InputError("no row has a weight above 0: there is nothing to fit")
         n_clusters = self.n_clusters
         if n_distinct < n_clusters:
             warnings.warn(
-                f"the data has {n_distinct} distinct rows: {n_distinct} clusters are fitted, "
-                f"not n_clusters={n_clusters}",
+                f"n_clusters is {n_clusters}, but the data has fewer distinct rows: "
+                f"{n_distinct}, and as many clusters are fitted",
                 ConvergenceWarning,
                 stacklevel=2,
             )
             n_clusters = n_distinct
-        init = self.init
-        if isinstance(init, str):
-            init = "random" if init == "random" else "k-means++"
-        elif init.shape[1] != n_features:
-            raise InputError(f"init of shape {init.shape} fits no data of {n_features} features")
+        init: Any = (
+            "random" if isinstance(self.init, str) and self.init == "random" else "k-means++"
+        )
+        if not isinstance(self.init, str):
+            init = np.asarray(self.init, np.float64)[:n_clusters]
+            if init.shape[1] != n_features:
+                raise InputError(f"init has {init.shape[1]} features, the data {n_features}")
         found: lloyd.Fit = dask.delayed(lloyd.fit, pure=False)(
             lazy.colors,
             lazy.counts,
             n_clusters,
-            init=init if isinstance(init, str) else init[:n_clusters],
+            init=init,
             n_init=None if self.n_init == "auto" else self.n_init,
             max_iter=self.max_iter,
             tol=self.tol,
@@ -184,9 +190,7 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         -------
         dask.array.Array, (n_samples,), int32
         """
-        check_is_fitted(self, "cluster_centers_")
-        rows = _as_rows(X)
-        return rows.map_blocks(
+        return self._matching_rows(X).map_blocks(
             _label_rows,
             self.cluster_centers_,
             dtype=np.int32,
@@ -196,7 +200,16 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
 
     def transform(self, X: Any, y: Any = None) -> da.Array:  # noqa: ARG002
         """Compute the distances to the centres, (n_samples, n_clusters) float64, lazily."""
-        return super().transform(_as_rows(X).astype(np.float64))
+        return super().transform(self._matching_rows(X).astype(np.float64))
+
+    def _matching_rows(self, X: Any) -> da.Array:
+        check_is_fitted(self, "cluster_centers_")
+        rows = _as_rows(X)
+        if rows.shape[1] != self.n_features_in_:
+            raise InputError(
+                f"data of {rows.shape[1]} features: the model was fitted to {self.n_features_in_}"
+            )
+        return rows
 
     def _check_parameters(self) -> None:
         if self.algorithm not in ALGORITHMS:
@@ -220,9 +233,13 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
             raise InputError(
                 f"init of shape {np.shape(self.init)} gives no {self.n_clusters} starting centres"
             )
+        elif not np.isfinite(np.asarray(self.init, np.float64)).all():
+            raise InputError("init contains NaN or infinity")
 
     def _fit_upstream(self, rows: da.Array) -> None:
         """Run dask-ml's own fit, and measure it in scikit-learn's terms."""
+        if len(rows) < self.n_clusters:
+            raise InputError(f"n_clusters={self.n_clusters}: the data has only {len(rows)} rows")
         rows = rows.astype(np.float32)  # integers would have their centres truncated
         parameters = self.get_params() | {
             "algorithm": "full",
@@ -266,13 +283,20 @@ def _as_rows(X: Any) -> da.Array:
         X = da.from_array(X, chunks=(max(1, (64 << 20) // max(1, X[:1].nbytes)), -1), name=False)
     if any(np.isnan(n) for n in X.shape):
         X = X.compute_chunk_sizes()
-    if 0 in X.shape:
-        raise InputError(f"data of shape {X.shape} has 0 sample(s) or features: nothing to fit")
-    return X.rechunk({1: -1})
+    # kernels know the machine's own byte order, and no floats of other than 4 or 8 bytes
+    dtype = X.dtype.newbyteorder("=")
+    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
+        dtype = np.dtype(np.float32 if dtype.itemsize < 4 else np.float64)
+    return X.astype(dtype).rechunk({1: -1})
 
 
 def _as_weights(sample_weight: Any, rows: da.Array) -> da.Array:
-    weights = da.asarray(sample_weight).astype(np.float64)
+    if hasattr(sample_weight, "to_dask_array"):
+        weights = sample_weight.to_dask_array(lengths=True).astype(np.float64)
+    elif isinstance(sample_weight, da.Array):
+        weights = sample_weight.astype(np.float64)
+    else:
+        weights = da.asarray(np.asarray(sample_weight, np.float64))
     if weights.shape != rows.shape[:1]:
         raise InputError(f"sample_weight of shape {weights.shape} fits no {len(rows)} samples")
     return weights

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def create_group(
     attributes : Mapping
         Stored under "bigquant" in the group's attributes, in JSON's types.
     """
-    group = zarr.create_group(path, zarr_format=3)
+    group = zarr.create_group(Path(path), zarr_format=3)  # a str would be parsed as a URL
     depth = colors.shape[1]
     ome: dict[str, Any] = {"version": "0.5"}
     if content != "labels":
@@ -92,7 +93,7 @@ def open_array(path: str, name: str) -> zarr.Array[Any]:
 
     Chunks of zeros are stored too, so that a missing one is always a loss.
     """
-    array = zarr.open_array(f"{path}/{name}", mode="r+")
+    array = zarr.open_array(Path(path) / name, mode="r+")
     return array.with_config({"write_empty_chunks": True})
 
 

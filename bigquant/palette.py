@@ -58,7 +58,10 @@ class Palette:
     @classmethod
     def from_colors(cls, colors: Any, first_label: int = 0) -> Palette:
         """Make a palette of given colours (k, channels), 0 to 255, that fits no image yet."""
-        centers = np.array(colors, np.float64)
+        try:
+            centers = np.array(colors, np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"colours of a palette must be rows of numbers ({error})") from error
         if (
             centers.ndim != 2
             or not 1 <= len(centers) <= MAX_COLORS
@@ -205,8 +208,10 @@ class Palette:
             inertia, fit = int(model["inertia"]), dict(model["fit"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{name}: not a usable palette ({error})") from error
-        if not len(palette.centers) == len(colors) == counts.size or counts.ndim != 1:
-            raise InputError(f"{name}: centers, colors and counts are not of one length")
+        if palette.centers.shape != colors.shape or counts.shape != colors.shape[:1]:
+            raise InputError(f"{name}: centers, colors and counts are not of one length and width")
+        if not np.array_equal(palette.colors, colors):
+            raise InputError(f"{name}: its colors are not its centers, rounded")
         return cls(palette.centers, colors, counts, palette.first_label, inertia, fit)
 
     def _repr_html_(self) -> str:

@@ -170,6 +170,10 @@ def quantize(
         If `image` is no 8-bit image, has no opaque pixel, or k is out of range.
     """
     check_k(k)
+    if random_state is not None:
+        if not isinstance(random_state, int | np.integer) or not 0 <= random_state < 2**32:
+            raise InputError(f"random_state={random_state}: must be None or 0 to 2**32 - 1")
+        random_state = int(random_state)
     if isinstance(image, str | os.PathLike):
         raise InputError(f"quantize takes an array: use open_image({os.fspath(image)!r}) first")
     opened = open_image(image, channel_axis=channel_axis)
@@ -187,7 +191,7 @@ def quantize(
     if palette.k < k:
         why = "some centres round to the same colour"
         if n_colors < k:
-            why = f"the image has only {n_colors} distinct colours"
+            why = f"the image has only {n_colors} distinct colour{'s' if n_colors > 1 else ''}"
         warnings.warn(f"k={palette.k}, not {k}: {why}", PaletteWarning, stacklevel=2)
     palette = palette.with_facts(
         algorithm=algorithm, random_state=random_state, distinct_colors=n_colors

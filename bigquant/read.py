@@ -75,10 +75,12 @@ def open_image(path: str | os.PathLike[str] | Any, *, channel_axis: int | None =
     InputError
         If there is no such file, or it is not an 8-bit image of these kinds.
     """
-    if isinstance(path, Image):
+    if isinstance(path, Image) and channel_axis is None:
         return path
     if not isinstance(path, str | os.PathLike):
         return _from_array(path, channel_axis, Source())
+    if "://" in os.fspath(path):
+        raise InputError(f"{path}: URLs are not read yet: copy the file to a disk first")
     name = os.path.abspath(os.fspath(path))
     if not os.path.exists(name):
         raise InputError(f"{path}: no such file: check the path")
@@ -94,6 +96,8 @@ def open_image(path: str | os.PathLike[str] | Any, *, channel_axis: int | None =
         raise InputError(
             f"{path}: not an image that bigquant reads (TIFF, JPEG, PNG, WebP, .npy, Zarr)"
         )
+    if channel_axis is not None and opener is not _open_npy:
+        raise InputError(f"{path}: knows its own channels: channel_axis is for arrays")
     return opener(name, channel_axis)
 
 
@@ -176,6 +180,9 @@ def _open_whole(path: str, plugin: type[Any]) -> Image:
         with plugin(path) as image:
             mode, (width, height), info = _pixel_mode(image), image.size, image.info
             format_, stored_mode = image.format, image.mode
+            exif = pillow.Exif()  # image.getexif() would decode a PNG to its end
+            exif.load(info.get("exif", b""))
+            orientation = exif.get(274, 1)
     except Exception as error:  # damaged headers raise nearly anything
         raise InputError(f"{path}: not a readable image ({error})") from error
     if mode is None:
@@ -198,6 +205,7 @@ def _open_whole(path: str, plugin: type[Any]) -> Image:
         resolution=(float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 0 else None,
         unit="inch" if dpi and min(dpi) > 0 else None,
         icc_profile=info.get("icc_profile"),
+        tags=((274, 3, 1, orientation),) if orientation in range(2, 9) else (),
     )
     return _with_source(array, source)
 
@@ -233,16 +241,17 @@ def _open_npy(path: str, channel_axis: int | None) -> Image:
 
 def _open_zarr(path: str, channel_axis: int | None) -> Image:
     try:
-        stored = zarr.open(path, mode="r")
+        stored = zarr.open(Path(path), mode="r")  # a str would be parsed as a URL
     except Exception as error:  # zarr has an error for each way to be no array
         raise InputError(f"{path}: a folder without Zarr metadata: name a Zarr array") from error
     if not isinstance(stored, zarr.Array):
         with warnings.catch_warnings():  # of what else lies in the folder
             warnings.simplefilter("ignore")
-            names = ", ".join(sorted(name for name, _ in stored.arrays())) or "none"
+            names = sorted(name for name, _ in stored.arrays())
+        example = f", e.g. {Path(path) / names[0]}" if names else ""
         raise InputError(
-            f"{path}: a Zarr group, not an array (arrays in it: {names}): "
-            f"name the array, e.g. {Path(path) / '0'}"
+            f"{path}: a Zarr group, not an array (arrays in it: {', '.join(names) or 'none'}): "
+            f"name an array{example}"
         )
     axes = getattr(stored.metadata, "dimension_names", None) or ()
     if channel_axis is None and "y" in axes and "x" in axes:
@@ -310,8 +319,13 @@ def _check_pixels(array: Any, name: str) -> None:
             f"{name}: shape {tuple(array.shape)} is no image: (y, x) or (y, x, channel) is, "
             "with every length known and above 0"
         )
+    if isinstance(getattr(array, "_meta", array), np.ma.MaskedArray):
+        raise InputError(f"{name}: masked arrays are not supported yet: give an alpha channel")
     if array.dtype != np.uint8:
+        remedy = "(image * 255).astype('uint8') if its values are 0 to 1"
+        if array.dtype.kind in "iu":
+            remedy = "image.astype('uint8') if its values are 0 to 255"
         raise InputError(
-            f"{name}: {array.dtype} pixels are not supported yet, only uint8: rescale to 0-255 "
-            "and convert, e.g. (image * 255).astype('uint8') for values of 0 to 1"
+            f"{name}: {array.dtype} pixels are not supported yet, only uint8: "
+            f"convert them, e.g. {remedy}"
         )

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant import cluster, omezarr, tiff_writer
-from bigquant.atomic import check_target, complete_or_nothing
-from bigquant.errors import BigquantError, InputError
+from bigquant.atomic import cannot_write, check_apart, check_target, complete_or_nothing
+from bigquant.errors import InputError
 from bigquant.painting import paint_block
 from bigquant.palette import Palette
 from bigquant.source import Source, Tag
@@ -40,17 +40,20 @@ def palette_path(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.abspath(path) + ".palette.json")
 
 
-def check_output(path: str | os.PathLike[str], content: str, overwrite: bool) -> None:
+def check_output(
+    path: str | os.PathLike[str], content: str, overwrite: bool, source: str | None
+) -> None:
     """Find out, before any work, if `path` and its palette file can be written.
 
     Raises
     ------
     InputError
-        If one exists and `overwrite` is false, the folder is missing or not writable, or
-        `content` is unknown.
+        If one exists and `overwrite` is false, the folder is missing or not writable, the
+        output would overlap the input `source`, or `content` is unknown.
     """
     if content not in CONTENTS:
         raise InputError(f"content={content!r}: must be one of {CONTENTS}")
+    check_apart(path, source)
     check_target(path, overwrite)
     check_target(palette_path(path), overwrite)
 
@@ -80,7 +83,7 @@ def write_zarr(
     overwrite : bool
         Whether an output of that name may be replaced.
     """
-    check_output(path, content, overwrite)
+    check_output(path, content, overwrite, source.path)
     block, inner = align(labels.chunks)
     labels = labels.rechunk(block)
     shards = [-(-side // step) * step for side, step in zip(block, inner, strict=True)]
@@ -99,6 +102,7 @@ def write_zarr(
         done = labels.map_blocks(
             _write_zarr_block,
             path=str(temporary),
+            shown=str(path),
             table=palette.table,
             content=content,
             token="write-block",
@@ -125,7 +129,7 @@ def write_tiff(
     profile, orientation and GeoTIFF tags of `source` are copied. Parameters are as for
     `write_zarr`.
     """
-    check_output(path, content, overwrite)
+    check_output(path, content, overwrite, source.path)
     indexed = palette.label_dtype == np.uint8
     painted = not indexed and content != "labels"
     tags = source.tags
@@ -134,6 +138,7 @@ def write_tiff(
     with _outputs(path, palette, overwrite) as temporary:
         _write_tiles(
             temporary,
+            str(path),
             labels,
             table=palette.table if painted else None,
             source=source,
@@ -149,7 +154,7 @@ def write_rgb_tiff(
     """Write an image (y, x, 3), uint8, as a tiled BigTIFF."""
     target = check_target(path, overwrite)
     with complete_or_nothing(target, overwrite=overwrite, settle=_settle) as folder:
-        _write_tiles(folder / target.name, image, source=Source())
+        _write_tiles(folder / target.name, str(path), image, source=Source())
 
 
 @contextmanager
@@ -163,6 +168,7 @@ def _outputs(path: str | os.PathLike[str], palette: Palette, overwrite: bool) ->
 
 def _write_tiles(
     temporary: Path,
+    shown: str,
     blocks: da.Array,
     *,
     source: Source,
@@ -176,6 +182,7 @@ def _write_tiles(
     parts = blocks.map_blocks(
         _encode_tiff_block,
         folder=str(temporary.parent),
+        shown=shown,
         tile=tile,
         table=table,
         token="write-block",
@@ -210,7 +217,7 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def _writing(path: str) -> Iterator[None]:
+def _writing(shown: str) -> Iterator[None]:
     """Count the tasks of this process that are writing, so that one can wait for them."""
     global _running
     with _lock:
@@ -218,7 +225,7 @@ def _writing(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BigquantError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise cannot_write(shown, error) from error
     finally:
         with _lock:
             _running -= 1
@@ -236,13 +243,14 @@ def _settle() -> None:
 def _write_zarr_block(
     labels: NDArray[Any],
     path: str,
+    shown: str,
     table: NDArray[np.uint8],
     content: str,
     block_info: Any = None,
 ) -> NDArray[np.uint8]:
     """Write one block of labels, and of their colours, as whole shards."""
     (top, bottom), (left, right) = block_info[0]["array-location"]
-    with _writing(path):
+    with _writing(shown):
         if content != "labels":
             planes = np.moveaxis(paint_block(labels, table), 2, 0)
             omezarr.open_array(path, "0")[:, top:bottom, left:right] = planes
@@ -254,6 +262,7 @@ def _write_zarr_block(
 def _encode_tiff_block(
     block: NDArray[Any],
     folder: str,
+    shown: str,
     tile: tuple[int, int],
     table: NDArray[np.uint8] | None,
     block_info: Any = None,
@@ -263,5 +272,5 @@ def _encode_tiff_block(
     if table is not None:
         block = paint_block(block, table)
         block = block[..., 0] if table.shape[1] == 1 else block
-    with _writing(folder):
+    with _writing(shown):
         return tiff_writer.encode_part(f"{folder}/{row}-{column}.part", block, tile)

@@ -103,7 +103,7 @@ def test_rows_that_are_not_finite_are_refused():
 
 
 def test_too_many_distinct_rows_are_refused(monkeypatch):
-    monkeypatch.setattr("bigquant.histogram.MAX_COLORS", 10)
+    monkeypatch.setattr("bigquant.histogram.MAX_DISTINCT", 10)
     rows = da.from_array(np.arange(20.0)[:, None], chunks=5)
     with pytest.raises(BigquantError, match="more than 10 distinct rows"):
         count_rows(rows).compute(scheduler="sync")

@@ -134,7 +134,7 @@ def test_starts_by_name(pixels, init):
 
 def test_fewer_distinct_rows_than_clusters_are_said_so():
     rows = np.array([[0, 0], [9, 9], [9, 9]], np.uint8)
-    with pytest.warns(ConvergenceWarning, match="2 distinct rows"):
+    with pytest.warns(ConvergenceWarning, match="fewer distinct rows: 2"):
         model = KMeans(5).fit(rows)
     assert len(model.cluster_centers_) == 2
     assert model.inertia_ == 0
@@ -154,7 +154,7 @@ def test_ties_go_to_the_lowest_index():
         ({"algorithm": "elkan"}, np.ones((3, 2)), "algorithm='elkan'"),
         ({"init": "k-medoids"}, np.ones((3, 2)), "init='k-medoids'"),
         ({"init": np.ones((2, 2))}, np.ones((3, 2)), "gives no 8 starting centres"),
-        ({"init": np.ones((8, 3))}, np.arange(40.0).reshape(20, 2), "fits no data of 2"),
+        ({"init": np.ones((8, 3))}, np.arange(40.0).reshape(20, 2), "the data 2"),
         ({"n_init": 0}, np.ones((3, 2)), "n_init=0"),
         ({"algorithm": "dask-ml", "init": "k-means++"}, np.ones((3, 2)), "dask-ml"),
         ({}, np.ones(3), "no matrix"),
@@ -189,3 +189,41 @@ def test_prediction_is_lazy_and_the_same_for_any_chunks(pixels):
         parts = model.predict(da.from_array(pixels, chunks=(123, 1))).compute()
     np.testing.assert_array_equal(whole, parts)
     assert whole.dtype == np.int32
+
+
+# ---------------------------------------------------------------- what users hand in
+
+
+@pytest.mark.parametrize("dtype", [">u2", ">f8", np.float16, np.longdouble, np.int8])
+def test_any_real_type_is_fitted_as_its_values_are(dtype, rng):
+    rows = rng.integers(0, 100, (300, 3))
+    model = KMeans(4, random_state=0).fit(rows.astype(dtype))
+    plain = KMeans(4, random_state=0).fit(rows.astype(np.float64))
+    np.testing.assert_allclose(model.cluster_centers_, plain.cluster_centers_)
+    np.testing.assert_array_equal(model.predict(rows.astype(dtype)), plain.predict(rows))
+
+
+def test_weights_may_be_a_list_or_a_series_and_rows_of_weight_0_do_not_count(rng):
+    rows = rng.integers(0, 100, (60, 2))
+    weights = rng.integers(0, 2, 60)
+    expected = KMeans(3, random_state=0).fit(rows[weights > 0]).cluster_centers_
+    for given in (list(weights), pd.Series(weights), da.from_array(weights, chunks=7)):
+        model = KMeans(3, random_state=0).fit(rows, sample_weight=given)
+        np.testing.assert_array_equal(model.cluster_centers_, expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda m, x: m.fit(x, sample_weight=np.zeros(len(x))), "no row has a weight above 0"),
+        (lambda m, x: m.fit(x[:0]), "0 sample"),
+        (lambda m, x: m.fit(x).predict(x[:, :2]), "data of 2 features: the model was fitted to 3"),
+        (lambda m, x: m.fit(x).transform(x[:, :2]), "data of 2 features"),
+        (lambda m, x: m.set_params(init=np.full((3, 3), np.nan)).fit(x), "init contains NaN"),
+        (lambda m, x: m.set_params(init=np.ones((3, 2))).fit(x), "init has 2 features, the data 3"),
+        (lambda m, x: m.set_params(algorithm="dask-ml").fit(x[:2]), "has only 2 rows"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_in_one_line(make, words, rng):
+    with pytest.raises(InputError, match=words):
+        make(KMeans(3, random_state=0), rng.integers(0, 100, (30, 3)))

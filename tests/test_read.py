@@ -18,6 +18,7 @@ from strategies import chunked
 
 import bigquant
 from bigquant import tiff_reader, tiling
+from bigquant.errors import InputError
 
 
 def refused(path, error=bigquant.InputError):
@@ -284,3 +285,29 @@ def test_a_zarr_group_is_refused_with_the_arrays_in_it(tmp_path, foreign):
 def test_an_array_that_is_no_image_is_refused_in_one_line(array, options):
     with pytest.raises(bigquant.InputError, match=r"\A[^\n]+\Z"):
         bigquant.open_image(array, **options)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_the_orientation_of_a_photo_is_kept_as_a_tag(suffix, tmp_path):
+    """A phone's photo lies on its side; the output says so as the input does."""
+    exif = pillow.Exif()
+    exif[274] = 6
+    path = tmp_path / f"phone.{suffix}"
+    pillow.fromarray(np.tile(np.uint8([[[0], [255]]]), (20, 15, 3))).save(path, exif=exif)
+    assert bigquant.open_image(path).source.tags == ((274, 3, 1, 6),)
+    bigquant.quantize(bigquant.open_image(path), 2, random_state=0).to_tiff(tmp_path / "o.tif")
+    with tifffile.TiffFile(tmp_path / "o.tif") as file:
+        assert file.pages[0].tags[274].value == 6
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: bigquant.open_image("https://example.org/a.tif"), "URLs are not read yet"),
+        (lambda: bigquant.open_image(np.ma.zeros((9, 9, 3), np.uint8)), "masked arrays"),
+        (lambda: bigquant.open_image(np.zeros((9, 9, 3), np.int64)), r"astype\('uint8'\)"),
+    ],
+)
+def test_what_is_not_read_yet_is_said(make, words):
+    with pytest.raises(InputError, match=words):
+        make()
