@@ -1,4 +1,4 @@
-"""The layout of an OME-Zarr 0.5 group: an image and its labels. Knows nothing of Dask.
+"""The layout of an OME-Zarr 0.5 group: an image and its labels, in levels. Knows nothing of Dask.
 
 Specification: https://ngff.openmicroscopy.org/0.5/. Written by hand because ome-zarr-py's
 image with labels does not pass the validation of ome-zarr-models.
@@ -6,7 +6,7 @@ image with labels does not pass the validation of ome-zarr-models.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,31 +16,15 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
+from bigquant.pyramid import Block
+from bigquant.tiling import Level
+
 LABELS = "labels/quantized"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Shape and cutting of the arrays of a group.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Height and width.
-    inner : (int, int)
-        Chunk that viewers load.
-    shard : (int, int)
-        File on disk, a multiple of `inner`: what one task writes.
-    """
-
-    shape: tuple[int, int]
-    inner: tuple[int, int]
-    shard: tuple[int, int]
 
 
 def create_group(
     path: str,
-    layout: Layout,
+    levels: Sequence[Level],
     *,
     colors: NDArray[np.uint8],
     label_dtype: np.dtype[Any],
@@ -55,7 +39,7 @@ def create_group(
     ----------
     path : str
         A folder that does not exist.
-    layout : Layout
+    levels : sequence of Level
     colors : ndarray, (k, channels), uint8
         Palette; `first_label` is the label of its first colour.
     label_dtype : dtype
@@ -70,8 +54,8 @@ def create_group(
     depth = colors.shape[1]
     ome: dict[str, Any] = {"version": "0.5"}
     if content != "labels":
-        _create_array(group, "0", layout, np.dtype(np.uint8), depth)
-        ome["multiscales"] = [_multiscale("quantized", pixel_size, with_channels=True)]
+        _create_arrays(group, levels, np.dtype(np.uint8), depth)
+        ome["multiscales"] = [_multiscale("mean", len(levels), pixel_size, with_channels=True)]
         ome["omero"] = {"channels": _channels(depth)}
         group.attrs["ome"] = ome
     group.attrs["bigquant"] = dict(attributes)
@@ -79,13 +63,53 @@ def create_group(
         parent = group.create_group("labels")
         parent.attrs["ome"] = {"version": "0.5", "labels": ["quantized"]}
         labels = parent.create_group("quantized")
-        _create_array(labels, "0", layout, label_dtype, None)
+        _create_arrays(labels, levels, label_dtype, None)
         source = {"source": {"image": "../../"}} if content == "both" else {}
         labels.attrs["ome"] = {
             "version": "0.5",
-            "multiscales": [_multiscale("quantized", pixel_size, with_channels=False)],
+            "multiscales": [_multiscale("mode", len(levels), pixel_size, with_channels=False)],
             "image-label": {"colors": _label_colors(colors, first_label), **source},
         }
+
+
+@dataclass(frozen=True)
+class Sink:
+    """Writes blocks into the arrays of a group, as whole shards.
+
+    Parameters
+    ----------
+    path : str
+        Of the group.
+    levels : tuple of Level
+    """
+
+    path: str
+    levels: tuple[Level, ...]
+
+    def write(self, level: int, row: int, column: int, block: Block) -> None:
+        """Store the block of a level, by its place in the grid of blocks."""
+        height, width = self.levels[level].block
+        place = (
+            slice(row * height, (row + 1) * height),
+            slice(column * width, (column + 1) * width),
+        )
+        if block.colors is not None:
+            open_array(self.path, str(level))[:, *place] = block.colors
+        if block.labels is not None:
+            open_array(self.path, f"{LABELS}/{level}")[place] = block.labels
+
+    def missing(self) -> list[str]:
+        """List the shards that are not there: Zarr would read them as zeros, without a word."""
+        group = zarr.open_group(Path(self.path), mode="r")
+        names = [name for name in ("", LABELS) if f"{name}/0".strip("/") in group]
+        shards = [
+            "/".join(filter(None, (name, str(number), "c", lead, str(row), str(column))))
+            for name, lead in ((name, "" if name else "0") for name in names)
+            for number, level in enumerate(self.levels)
+            for row in range(level.grid[0])
+            for column in range(level.grid[1])
+        ]
+        return [shard for shard in shards if not (Path(self.path) / shard).is_file()]
 
 
 def open_array(path: str, name: str) -> zarr.Array[Any]:
@@ -97,34 +121,45 @@ def open_array(path: str, name: str) -> zarr.Array[Any]:
     return array.with_config({"write_empty_chunks": True})
 
 
-def _create_array(
-    group: zarr.Group, name: str, layout: Layout, dtype: np.dtype[Any], depth: int | None
+def _create_arrays(
+    group: zarr.Group, levels: Sequence[Level], dtype: np.dtype[Any], depth: int | None
 ) -> None:
     lead = () if depth is None else (depth,)
-    group.create_array(
-        name,
-        shape=(*lead, *layout.shape),
-        chunks=(*lead, *layout.inner),
-        shards=(*lead, *layout.shard),
-        dtype=dtype,
-        compressors=ZstdCodec(level=3),
-        fill_value=0,
-        dimension_names=("y", "x") if depth is None else ("c", "y", "x"),
-    )
+    for number, level in enumerate(levels):
+        group.create_array(
+            str(number),
+            shape=(*lead, *level.shape),
+            chunks=(*lead, *level.inner),
+            shards=(*lead, *level.shard),
+            dtype=dtype,
+            compressors=ZstdCodec(level=3),
+            fill_value=0,
+            dimension_names=("y", "x") if depth is None else ("c", "y", "x"),
+        )
 
 
 def _multiscale(
-    name: str, pixel_size: tuple[float, float] | None, *, with_channels: bool
+    method: str, n_levels: int, pixel_size: tuple[float, float] | None, *, with_channels: bool
 ) -> dict[str, Any]:
     unit = {"unit": "micrometer"} if pixel_size else {}
     lead: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if with_channels else []
-    scale = [1.0] * len(lead) + list(pixel_size or (1.0, 1.0))
+    y, x = pixel_size or (1.0, 1.0)
+    datasets = []
+    for level in range(n_levels):
+        scale = [1.0] * len(lead) + [y * 2.0**level, x * 2.0**level]
+        # the first pixel's centre lies amid the 2**level pixels that it was made of
+        shift = (2.0**level - 1) / 2
+        steps: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+        if level:
+            steps.append(
+                {"type": "translation", "translation": [0.0] * len(lead) + [y * shift, x * shift]}
+            )
+        datasets.append({"path": str(level), "coordinateTransformations": steps})
     return {
-        "name": name,
+        "name": "quantized",
+        "type": method,
         "axes": [*lead, *({"name": n, "type": "space", **unit} for n in "yx")],
-        "datasets": [
-            {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
-        ],
+        "datasets": datasets,
     }
 
 

@@ -7,6 +7,8 @@ bytes do not depend on who was ready first. tifffile writes the structure.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,54 +19,74 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from bigquant.pyramid import Block
+from bigquant.tiling import Level
+
 _LEVEL = 6
+_SIZE = np.dtype("<u8")
 
 
 @dataclass(frozen=True)
-class Part:
-    """The encoded tiles of one block: where they lie and how long each is.
+class Sink:
+    """Encodes blocks into part files of a folder.
 
     Parameters
     ----------
-    path : str
-        File of the tiles, one after the other, row by row.
-    sizes : tuple of tuple of int
-        Bytes of every tile, (tile rows, tile columns).
+    folder : str
+    levels : tuple of Level
     """
 
-    path: str
-    sizes: tuple[tuple[int, ...], ...]
+    folder: str
+    levels: tuple[Level, ...]
+
+    def write(self, level: int, row: int, column: int, block: Block) -> None:
+        """Store the block of a level, by its place in the grid of blocks."""
+        pixels = block.labels
+        if block.colors is not None:
+            pixels = block.colors[0] if len(block.colors) == 1 else np.moveaxis(block.colors, 0, 2)
+        assert pixels is not None
+        encode_part(self.part(level, row, column), pixels, self.levels[level].inner)
+
+    def part(self, level: int, row: int, column: int) -> Path:
+        """Name the part file of a block."""
+        return Path(self.folder) / f"{level}-{row}-{column}.part"
+
+    def missing(self) -> list[str]:
+        """List the part files that are not there."""
+        parts = (
+            self.part(number, row, column)
+            for number, level in enumerate(self.levels)
+            for row in range(level.grid[0])
+            for column in range(level.grid[1])
+        )
+        return [part.name for part in parts if not part.is_file()]
 
 
-def encode_part(path: str, block: NDArray[Any], tile: tuple[int, int]) -> Part:
-    """Encode a block, (y, x) or (y, x, sample), into the part file `path`.
+def encode_part(path: Path, block: NDArray[Any], tile: tuple[int, int]) -> None:
+    """Encode a block, (y, x) or (y, x, sample), into a part file: sizes of the tiles, tiles.
 
     The block starts on a tile border; tiles that stick out repeat its last row and column.
     """
     height, width = tile
-    down, across = -(-block.shape[0] // height), -(-block.shape[1] // width)
-    sizes = []
-    with open(path, "wb") as file:
-        for row in range(down):
-            line = []
-            for column in range(across):
-                part = block[row * height :, column * width :][:height, :width]
-                missing = [(0, height - part.shape[0]), (0, width - part.shape[1])]
-                if any(after for _, after in missing):
-                    part = np.pad(part, missing + [(0, 0)] * (part.ndim - 2), mode="edge")
-                data = imagecodecs.deflate_encode(part.tobytes(), _LEVEL)
-                line.append(file.write(data))
-            sizes.append(tuple(line))
-    return Part(path, tuple(sizes))
+    tiles = []
+    for top in range(0, block.shape[0], height):
+        for left in range(0, block.shape[1], width):
+            part = block[top : top + height, left : left + width]
+            missing = [(0, height - part.shape[0]), (0, width - part.shape[1])]
+            if any(after for _, after in missing):
+                part = np.pad(part, missing + [(0, 0)] * (part.ndim - 2), mode="edge")
+            tiles.append(imagecodecs.deflate_encode(part.tobytes(), _LEVEL))
+    with path.open("wb") as file:
+        file.write(np.array([len(data) for data in tiles], _SIZE).tobytes())
+        file.writelines(tiles)
 
 
 def assemble(
     path: str,
-    parts: Sequence[Sequence[Part]],
+    sink: Sink,
     *,
-    shape: tuple[int, ...],
     dtype: np.dtype[Any],
-    tile: tuple[int, int],
+    depth: tuple[int, ...] = (),
     colormap: NDArray[np.uint16] | None = None,
     description: str | None = None,
     resolution: tuple[float, float] | None = None,
@@ -72,16 +94,16 @@ def assemble(
     icc_profile: bytes | None = None,
     tags: Sequence[tuple[int, int, int, Any]] = (),
 ) -> None:
-    """Write the TIFF from its parts, a grid (block rows, block columns).
+    """Write the TIFF of the part files of a sink: the image, and its overviews after it.
 
     Parameters
     ----------
     path : str
-    parts : grid of Part
-    shape : tuple
-        (y, x) or (y, x, 3).
+    sink : Sink
+        Its part files are removed as they are copied.
     dtype : dtype
-    tile : (int, int)
+    depth : (), (3,)
+        Samples of a pixel.
     colormap : ndarray, (3, 256), uint16, optional
         Makes it a palette image.
     description : str, optional
@@ -92,28 +114,28 @@ def assemble(
     tags : sequence
         (code, type, count, value) of further tags.
     """
-    photometric = "rgb" if len(shape) == 3 else "minisblack"
-    extra: dict[str, Any] = {}
+    common: dict[str, Any] = {"photometric": "rgb" if depth else "minisblack"}
     if colormap is not None:
-        photometric, extra["colormap"] = "palette", colormap
+        common = {"photometric": "palette", "colormap": colormap}
+    first: dict[str, Any] = {"description": description, "iccprofile": icc_profile}
     if resolution:
-        extra["resolution"] = resolution
-        extra["resolutionunit"] = {"inch": 2, "centimeter": 3}.get(unit or "", 1)
+        first["resolution"] = resolution
+        first["resolutionunit"] = {"inch": 2, "centimeter": 3}.get(unit or "", 1)
+    first["extratags"] = [(*tag, True) for tag in tags]
     with tifffile.TiffWriter(path, bigtiff=True) as tif:
-        tif.write(
-            _tiles(parts),
-            shape=shape,
-            dtype=dtype,
-            tile=tile,
-            photometric=photometric,
-            compression="zlib",
-            description=description,
-            software="bigquant",
-            iccprofile=icc_profile,
-            extratags=[(*tag, True) for tag in tags],
-            metadata=None,
-            **extra,
-        )
+        for number, level in enumerate(sink.levels):
+            tif.write(
+                _tiles(sink, number),
+                shape=(*level.shape, *depth),
+                dtype=dtype,
+                tile=level.inner,
+                compression="zlib",
+                software="bigquant",
+                metadata=None,
+                subfiletype=1 if number else 0,  # 1: of reduced resolution
+                **common,
+                **({} if number else first),
+            )
 
 
 def colormap_of(table: NDArray[np.uint8]) -> NDArray[np.uint16]:
@@ -123,15 +145,29 @@ def colormap_of(table: NDArray[np.uint8]) -> NDArray[np.uint16]:
     return colormap
 
 
-def _tiles(parts: Sequence[Sequence[Part]]) -> Iterator[bytes]:
-    """Read the tiles of all parts in the order of the image, a row of tiles at a time."""
-    for line in parts:
-        files = [Path(part.path).open("rb") for part in line]  # noqa: SIM115
-        try:
-            for row in range(len(line[0].sizes)):
-                for file, part in zip(files, line, strict=True):
-                    for size in part.sizes[row]:
-                        yield file.read(size)
-        finally:
-            for file in files:
-                file.close()
+def _tiles(sink: Sink, number: int) -> Iterator[bytes]:
+    """Read the tiles of a level in the order of the image, a row of tiles at a time."""
+    level = sink.levels[number]
+    for row in range(level.grid[0]):
+        parts = [sink.part(number, row, column) for column in range(level.grid[1])]
+        height = min(level.block[0], level.shape[0] - row * level.block[0])
+        for line in range(-(-height // level.inner[0])):
+            for column, part in enumerate(parts):
+                width = min(level.block[1], level.shape[1] - column * level.block[1])
+                across = -(-width // level.inner[1])
+                down = -(-height // level.inner[0])
+                yield from _read_line(part, line, across, across * down)
+        for part in parts:
+            part.unlink()
+
+
+def _read_line(part: Path, line: int, across: int, n_tiles: int) -> Iterator[bytes]:
+    """Read a row of tiles of a part file."""
+    with part.open("rb") as file:
+        sizes = np.frombuffer(file.read(n_tiles * _SIZE.itemsize), _SIZE)
+        file.seek(int(sizes[: line * across].sum()), os.SEEK_CUR)
+        for size in sizes[line * across : (line + 1) * across].tolist():
+            data = file.read(size)
+            if len(data) != size:
+                raise OSError(errno.EIO, f"{part.name} is cut short")
+            yield data

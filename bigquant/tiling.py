@@ -7,6 +7,7 @@ shards: two tasks that wrote parts of one shard would lose each other's data, si
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 #: Bytes of pixels in a block.
 BLOCK_BYTES = 64 << 20
@@ -16,6 +17,9 @@ CHUNK = 512
 STEP = 16
 _SMALLEST, _LARGEST = 128, 1024
 _SMALL_BLOCK = 1 << 20
+#: Pixels of what tasks leave to the next tier of a pyramid: at most so many where blocks are
+#: small enough to be halved no further, and put together to about so many.
+_TAIL, _GROUP = 1 << 20, 1 << 22
 
 
 def plan_tiles(shape: tuple[int, int, int], tile: tuple[int, int]) -> tuple[int, int]:
@@ -114,3 +118,104 @@ def _divisor(size: int) -> int:
     if not fitting:
         return size if size < _SMALLEST else 0
     return min(fitting, key=lambda d: abs(d - CHUNK))
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of a pyramid, and how it is cut.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width: those of the level before, halved and rounded up.
+    inner : (int, int)
+        Chunk of a shard, or tile: multiples of 16.
+    block : (int, int)
+        What one task writes: a multiple of `inner` wherever there is more than one along
+        an axis.
+    """
+
+    shape: tuple[int, int]
+    inner: tuple[int, int]
+    block: tuple[int, int]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Number of blocks along y and x."""
+        return -(-self.shape[0] // self.block[0]), -(-self.shape[1] // self.block[1])
+
+    @property
+    def shard(self) -> tuple[int, int]:
+        """Whole chunks that hold a block."""
+        y, x = (-(-b // i) * i for b, i in zip(self.block, self.inner, strict=True))
+        return y, x
+
+
+def plan_pyramid(chunks: tuple[tuple[int, ...], ...]) -> list[list[Level]]:
+    """Choose the levels to write, and which of them a task writes together.
+
+    A task halves its block as long as the halves can be written as they are. What is left
+    then is small; several of those are put together to a block of the next tier.
+
+    Parameters
+    ----------
+    chunks : tuple of tuple of int
+        Dask's chunk sizes along y and x, of any kind.
+
+    Returns
+    -------
+    list of list of Level
+        Tiers, of at least one level each. The first level is the image as it is, in blocks
+        as of `align`; the last level is at most 512 pixels high and wide.
+    """
+    block, inner = align(chunks)
+    level = Level((sum(chunks[0]), sum(chunks[1])), inner, block)
+    tiers = [[level]]
+    while max(level.shape) > CHUNK:
+        halved = _halved(level)
+        if halved:
+            level = halved
+            tiers[-1].append(level)
+        else:
+            level = _grouped(level)
+            tiers.append([level])
+    return tiers
+
+
+def _halved(level: Level) -> Level | None:
+    """Halve a level and its blocks; None where the half blocks could not be written."""
+    (height, width), (y, x) = _half(level.shape), _half(level.block)
+    axes = [axis for axis in (0, 1) if level.grid[axis] > 1]
+    inner = _inner((height, width), (y, x))
+    if 0 in inner:
+        return None
+    tiny = any((y, x)[axis] < _SMALLEST for axis in axes)
+    if tiny and y * x <= _TAIL:
+        return None
+    return Level((height, width), inner, (y, x))
+
+
+def _grouped(level: Level) -> Level:
+    """Halve a level, and put its half blocks together until they are large enough."""
+    shape, block = _half(level.shape), list(_half(level.block))
+    while True:
+        inner = _inner(shape, (block[0], block[1]))
+        ragged = [axis for axis in (0, 1) if not inner[axis]]
+        several = [axis for axis in (0, 1) if block[axis] < shape[axis]]
+        if not ragged and (not several or block[0] * block[1] >= _GROUP):
+            y, x = (min(b, side) for b, side in zip(block, shape, strict=True))
+            return Level(shape, inner, (y, x))
+        block[min(ragged or several, key=lambda axis: block[axis])] *= 2
+
+
+def _inner(shape: tuple[int, int], block: tuple[int, int]) -> tuple[int, int]:
+    """Choose the chunk of a level; 0 along an axis where none divides the block."""
+    y, x = (
+        min(CHUNK, -(-side // STEP) * STEP) if size >= side else _divisor(size)
+        for side, size in zip(shape, block, strict=True)
+    )
+    return y, x
+
+
+def _half(sides: tuple[int, int]) -> tuple[int, int]:
+    return -(-sides[0] // 2), -(-sides[1] // 2)

@@ -1,32 +1,29 @@
 """Label or colour blocks -> OME-Zarr or TIFF, complete or not at all.
 
-A task reads, labels and writes its block, and returns next to nothing. Blocks are whole
-shards or whole tiles: two tasks that wrote into one shard would lose each other's data
-without a word.
+Blocks are whole shards or whole tiles: two tasks that wrote into one shard would lose each
+other's data without a word.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant import cluster, omezarr, tiff_writer
-from bigquant.atomic import cannot_write, check_apart, check_target, complete_or_nothing
-from bigquant.errors import InputError
-from bigquant.painting import paint_block
+from bigquant import omezarr, tiff_writer
+from bigquant.atomic import check_apart, check_target, complete_or_nothing
+from bigquant.errors import BigquantError, InputError
+from bigquant.levels import Content, settle, write_levels
 from bigquant.palette import Palette
 from bigquant.source import Source, Tag
-from bigquant.tiling import align
+from bigquant.tiling import Level, plan_pyramid
 
 CONTENTS = ("both", "image", "labels")
 _GDAL_NODATA = 42113
@@ -84,14 +81,18 @@ def write_zarr(
         Whether an output of that name may be replaced.
     """
     check_output(path, content, overwrite, source.path)
-    block, inner = align(labels.chunks)
-    labels = labels.rechunk(block)
-    shards = [-(-side // step) * step for side, step in zip(block, inner, strict=True)]
-    layout = omezarr.Layout(labels.shape, inner, (shards[0], shards[1]))
+    tiers = plan_pyramid(labels.chunks)
+    levels = tuple(itertools.chain(*tiers))
+    parts = Content(
+        labels=content != "image",
+        channels=palette.table.shape[1] if content != "labels" else 0,
+        nodata=bool(palette.first_label),
+        table=palette.table,
+    )
     with _outputs(path, palette, overwrite) as temporary:
         omezarr.create_group(
             str(temporary),
-            layout,
+            levels,
             colors=palette.colors,
             label_dtype=palette.label_dtype,
             first_label=palette.first_label,
@@ -99,18 +100,9 @@ def write_zarr(
             pixel_size=source.pixel_size,
             attributes={"palette": palette.as_json(), "source": source.as_attributes()},
         )
-        done = labels.map_blocks(
-            _write_zarr_block,
-            path=str(temporary),
-            shown=str(path),
-            table=palette.table,
-            content=content,
-            token="write-block",
-            dtype=np.uint8,
-            chunks=tuple((1,) * n for n in labels.numblocks),
-            meta=np.empty((0, 0), np.uint8),
-        )
-        dask.compute(done)
+        sink = omezarr.Sink(str(temporary), levels)
+        write_levels(labels, tiers, parts, sink, str(path))
+        _check_complete(str(path), sink.missing())
 
 
 def write_tiff(
@@ -135,12 +127,19 @@ def write_tiff(
     tags = source.tags
     if palette.first_label and not painted:
         tags = (*tags, (_GDAL_NODATA, 2, 0, "0"))
+    parts = Content(
+        labels=not painted,
+        channels=palette.table.shape[1] if painted else 0,
+        nodata=bool(palette.first_label),
+        table=palette.table,
+    )
     with _outputs(path, palette, overwrite) as temporary:
         _write_tiles(
             temporary,
             str(path),
             labels,
-            table=palette.table if painted else None,
+            plan_pyramid(labels.chunks),
+            parts,
             source=source,
             tags=tags,
             colormap=tiff_writer.colormap_of(palette.table) if indexed else None,
@@ -151,17 +150,19 @@ def write_tiff(
 def write_rgb_tiff(
     path: str | os.PathLike[str], image: da.Array, *, overwrite: bool = False
 ) -> None:
-    """Write an image (y, x, 3), uint8, as a tiled BigTIFF."""
+    """Write an image (y, x, 3), uint8, as a tiled BigTIFF without overviews."""
     target = check_target(path, overwrite)
-    with complete_or_nothing(target, overwrite=overwrite, settle=_settle) as folder:
-        _write_tiles(folder / target.name, str(path), image, source=Source())
+    image_only = [[plan_pyramid(image.chunks[:2])[0][0]]]
+    parts = Content(labels=False, channels=3)
+    with complete_or_nothing(target, overwrite=overwrite, settle=settle) as folder:
+        _write_tiles(folder / target.name, str(path), image, image_only, parts, source=Source())
 
 
 @contextmanager
 def _outputs(path: str | os.PathLike[str], palette: Palette, overwrite: bool) -> Iterator[Path]:
     """Hand out the temporary name of an output, which appears with its palette file."""
     target, model = Path(os.path.abspath(path)), palette_path(path)
-    with complete_or_nothing(target, model, overwrite=overwrite, settle=_settle) as folder:
+    with complete_or_nothing(target, model, overwrite=overwrite, settle=settle) as folder:
         palette.save(folder / model.name)
         yield folder / target.name
 
@@ -169,38 +170,23 @@ def _outputs(path: str | os.PathLike[str], palette: Palette, overwrite: bool) ->
 def _write_tiles(
     temporary: Path,
     shown: str,
-    blocks: da.Array,
+    pixels: da.Array,
+    tiers: list[list[Level]],
+    parts: Content,
     *,
     source: Source,
-    table: NDArray[np.uint8] | None = None,
     tags: tuple[Tag, ...] = (),
     colormap: NDArray[np.uint16] | None = None,
     description: str | None = None,
 ) -> None:
-    block, tile = align(blocks.chunks)
-    blocks = blocks.rechunk((*block, *blocks.shape[2:]))
-    parts = blocks.map_blocks(
-        _encode_tiff_block,
-        folder=str(temporary.parent),
-        shown=shown,
-        tile=tile,
-        table=table,
-        token="write-block",
-        dtype=object,
-        drop_axis=2 if blocks.ndim == 3 else None,
-        chunks=tuple((1,) * n for n in blocks.numblocks[:2]),
-        meta=np.empty((0, 0), object),
-    )
-    grid = dask.compute(parts.to_delayed().tolist())[0]
-    depth = blocks.shape[2:]
-    if table is not None and table.shape[1] == 3:
-        depth = (3,)
+    sink = tiff_writer.Sink(str(temporary.parent), tuple(itertools.chain(*tiers)))
+    write_levels(pixels, tiers, parts, sink, shown)
+    _check_complete(shown, sink.missing())
     tiff_writer.assemble(
         str(temporary),
-        grid,
-        shape=(*blocks.shape[:2], *depth),
-        dtype=blocks.dtype if table is None else np.dtype(np.uint8),
-        tile=tile,
+        sink,
+        dtype=pixels.dtype if parts.labels else np.dtype(np.uint8),
+        depth=(3,) if parts.channels == 3 else (),
         colormap=colormap,
         description=description,
         resolution=source.resolution,
@@ -210,67 +196,10 @@ def _write_tiles(
     )
 
 
-# ---------------------------------------------------------------- run in tasks
-
-_running = 0
-_lock = threading.Lock()
-
-
-@contextmanager
-def _writing(shown: str) -> Iterator[None]:
-    """Count the tasks of this process that are writing, so that one can wait for them."""
-    global _running
-    with _lock:
-        _running += 1
-    try:
-        yield
-    except OSError as error:
-        raise cannot_write(shown, error) from error
-    finally:
-        with _lock:
-            _running -= 1
-
-
-def _count_writing() -> int:
-    return _running
-
-
-def _settle() -> None:
-    """Wait for tasks under way: they would write on, into a folder that is to vanish."""
-    cluster.settle("write-block", _count_writing)
-
-
-def _write_zarr_block(
-    labels: NDArray[Any],
-    path: str,
-    shown: str,
-    table: NDArray[np.uint8],
-    content: str,
-    block_info: Any = None,
-) -> NDArray[np.uint8]:
-    """Write one block of labels, and of their colours, as whole shards."""
-    (top, bottom), (left, right) = block_info[0]["array-location"]
-    with _writing(shown):
-        if content != "labels":
-            planes = np.moveaxis(paint_block(labels, table), 2, 0)
-            omezarr.open_array(path, "0")[:, top:bottom, left:right] = planes
-        if content != "image":
-            omezarr.open_array(path, f"{omezarr.LABELS}/0")[top:bottom, left:right] = labels
-    return np.ones((1, 1), np.uint8)
-
-
-def _encode_tiff_block(
-    block: NDArray[Any],
-    folder: str,
-    shown: str,
-    tile: tuple[int, int],
-    table: NDArray[np.uint8] | None,
-    block_info: Any = None,
-) -> tiff_writer.Part:
-    """Encode the tiles of one block into a part file of its own."""
-    row, column = block_info[0]["chunk-location"][:2]
-    if table is not None:
-        block = paint_block(block, table)
-        block = block[..., 0] if table.shape[1] == 1 else block
-    with _writing(shown):
-        return tiff_writer.encode_part(f"{folder}/{row}-{column}.part", block, tile)
+def _check_complete(shown: str, missing: list[str]) -> None:
+    """Believe no task that it has written its block: a worker may have a disk of its own."""
+    if missing:
+        raise BigquantError(
+            f"{shown}: {len(missing)} blocks are missing, e.g. {missing[0]}: choose a folder "
+            "that all workers share, see that nobody empties it, and run again"
+        )

@@ -52,3 +52,44 @@ def mse(image, quantized):
     if image.shape[2] > depth:
         squares = squares[image[..., -1] > 0]
     return squares.sum() / squares.size
+
+
+def windows(values, fill):
+    """Cut (y, x) into 2 x 2 windows, (ceil(y / 2), ceil(x / 2), 4), filled up at the end."""
+    y, x = values.shape
+    padded = np.pad(values, ((0, y % 2), (0, x % 2)), constant_values=fill)
+    parts = [padded[i::2, j::2] for i in (0, 1) for j in (0, 1)]
+    return np.stack(parts, axis=2)
+
+
+def halve_labels(labels, nodata):
+    """Take the most frequent label of each window; ties to the lowest, label 0 loses them."""
+    cut = windows(labels.astype(int), -1)
+    votes = (cut[..., :, None] == cut[..., None, :]).sum(axis=3).astype(float)
+    votes[cut == -1] = 0
+    if nodata:
+        votes[cut == 0] -= 0.5
+    winners = votes == votes.max(axis=2, keepdims=True)
+    return np.where(winners, cut, labels.max() + 1).min(axis=2)
+
+
+def halve_colors(colors, valid):
+    """Take the mean of the valid pixels (y, x, channel) of each window, rounded half up."""
+    counted = windows(valid.astype(int), 0).sum(axis=2)
+    means = [
+        windows(np.where(valid, plane, 0.0), 0.0).sum(axis=2) / np.maximum(counted, 1)
+        for plane in np.moveaxis(colors, 2, 0)
+    ]
+    return np.floor(np.stack(means, axis=2) + 0.5).astype(int), counted > 0
+
+
+def pyramid(labels, table, nodata):
+    """List (labels, colours) of every level, until both sides are at most 512."""
+    colors = table[labels]
+    valid = labels > 0 if nodata else np.ones(labels.shape, bool)
+    levels = [(labels, colors)]
+    while max(labels.shape) > 512:
+        labels = halve_labels(labels, nodata)
+        colors, valid = halve_colors(colors, valid)
+        levels.append((labels, colors))
+    return levels

@@ -82,7 +82,7 @@ def test_workers_give_the_same_and_never_import_what_only_fits_need(
         loaded = client.run(lambda: sorted(sys.modules))
         pids = set(client.run(os.getpid).values())
     assert len(pids - {os.getpid()}) == 2
-    assert any("bigquant.write" in modules for modules in loaded.values())
+    assert any("bigquant.levels" in modules for modules in loaded.values())
     assert not any(HEAVY & set(modules) for modules in loaded.values())
     palette, labels = expected
     np.testing.assert_array_equal(result.palette.centers, palette.centers)

@@ -1,0 +1,162 @@
+"""Blocks of labels or colours -> every level of an output, each written by the task that made it.
+
+A task writes its block and as many halves of it as stand for themselves, and hands on what is
+left, a few kilobytes; tasks of the next tier put that together and go on. Nothing is read
+twice, and nothing waits in memory but those rests.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import dask
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+
+from bigquant import cluster
+from bigquant.atomic import cannot_write
+from bigquant.painting import paint_block
+from bigquant.pyramid import Block
+from bigquant.tiling import Level
+
+_TASK = "write-block"
+
+
+class Sink(Protocol):
+    """Where blocks go. It travels to the workers: small, and made of plain values."""
+
+    def write(self, level: int, row: int, column: int, block: Block) -> None:
+        """Store the block of a level, by its place in the grid of blocks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What blocks are made of.
+
+    Parameters
+    ----------
+    labels : bool
+        Whether labels are written.
+    channels : int
+        Of the colours that are written; 0 for none.
+    nodata : bool
+        Whether label 0 means that a pixel is no part of the image.
+    table : ndarray, (n, channels), uint8, optional
+        Colour of each label; without it the image comes in colours.
+    """
+
+    labels: bool
+    channels: int
+    nodata: bool = False
+    table: NDArray[np.uint8] | None = None
+
+    def block_of(self, pixels: NDArray[Any]) -> Block:
+        """Make a block of labels (y, x), or of the layers (y, x, layer) of another block."""
+        if pixels.ndim == 3:
+            return Block.unstack(
+                pixels, labels=self.labels, channels=self.channels, nodata=self.nodata
+            )
+        colors = valid = None
+        if self.channels:
+            assert self.table is not None
+            colors = np.moveaxis(paint_block(pixels, self.table), 2, 0)
+            valid = (pixels != 0).view(np.uint8) if self.nodata else None
+        return Block(pixels if self.labels else None, colors, valid, self.nodata)
+
+
+def write_levels(
+    pixels: da.Array, tiers: list[list[Level]], content: Content, sink: Sink, shown: str
+) -> None:
+    """Compute blocks and write all levels of them.
+
+    Parameters
+    ----------
+    pixels : dask.array.Array, (y, x) labels or (y, x, channel) colours
+    tiers : list of list of Level
+        Of `tiling.plan_pyramid`.
+    content : Content
+    sink : Sink
+    shown : str
+        Name of the output in errors.
+    """
+    first = 0
+    dtype = pixels.dtype if content.labels else np.dtype(np.uint8)
+    layers = content.labels + content.channels + (content.nodata and content.channels > 0)
+    for tier in tiers:
+        pixels = pixels.rechunk((*tier[0].block, *pixels.shape[2:]))
+        handed_on = tier is not tiers[-1]
+        scale = 2 ** len(tier)
+        chunks: tuple[tuple[int, ...], ...] = tuple((1,) * n for n in tier[0].grid)
+        if handed_on:
+            chunks = tuple(tuple(-(-n // scale) for n in axis) for axis in pixels.chunks[:2])
+        pixels = pixels.map_blocks(
+            _write_block,
+            levels=range(first, first + len(tier)),
+            content=content,
+            sink=sink,
+            shown=shown,
+            handed_on=handed_on,
+            token=_TASK,
+            dtype=dtype,
+            new_axis=2 if pixels.ndim == 2 else None,
+            chunks=(*chunks, (layers if handed_on else 1,)),
+            meta=np.empty((0, 0, 0), dtype),
+        )
+        first += len(tier)
+    dask.compute(pixels)
+
+
+def settle() -> None:
+    """Wait for tasks under way: they would write on, into a folder that is to vanish."""
+    cluster.settle(_TASK, _count_writing)
+
+
+# ---------------------------------------------------------------- run in tasks
+
+_running = 0
+_lock = threading.Lock()
+
+
+@contextmanager
+def _writing(shown: str) -> Iterator[None]:
+    """Count the tasks of this process that are writing, so that one can wait for them."""
+    global _running
+    with _lock:
+        _running += 1
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(shown, error) from error
+    finally:
+        with _lock:
+            _running -= 1
+
+
+def _count_writing() -> int:
+    return _running
+
+
+def _write_block(
+    pixels: NDArray[Any],
+    levels: range,
+    content: Content,
+    sink: Sink,
+    shown: str,
+    handed_on: bool,
+    block_info: Any = None,
+) -> NDArray[Any]:
+    """Write one block at all the levels of its tier; hand on what the next tier goes on with."""
+    row, column = block_info[0]["chunk-location"][:2]
+    block = content.block_of(pixels)
+    del pixels
+    for level in levels:
+        with _writing(shown):
+            sink.write(level, row, column, block)
+        if handed_on or level != levels[-1]:
+            block = block.halve()
+    return block.stack() if handed_on else np.ones((1, 1, 1), np.uint8)

@@ -1,0 +1,146 @@
+"""Halving a block of an image for the next level of a pyramid. Knows nothing of Dask.
+
+A level is made from the one before it: labels by the mode of 2 x 2 (a mean of labels means
+nothing), colours by the rounded mean. At an odd last row or column there is less to halve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigquant.kernels import jit
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """What is known of a block at one level of the pyramid.
+
+    Parameters
+    ----------
+    labels : ndarray, (y, x), uint8 or uint16, optional
+    colors : ndarray, (channels, y, x), uint8, optional
+    valid : ndarray, (y, x), uint8, optional
+        1 where `colors` hold any pixel that is part of the image; everywhere without it.
+    nodata : bool
+        Whether label 0 means that a pixel is no part of the image.
+    """
+
+    labels: NDArray[Any] | None
+    colors: NDArray[np.uint8] | None
+    valid: NDArray[np.uint8] | None
+    nodata: bool
+
+    def halve(self) -> Block:
+        """Make the block of the next level: half as high and wide, rounded up."""
+        labels = colors = valid = None
+        if self.labels is not None:
+            labels = np.empty(_half(self.labels.shape), self.labels.dtype)
+            halve_labels(self.labels, self.nodata, labels)
+        if self.colors is not None:
+            half = _half(self.colors.shape[1:])
+            colors = np.empty((len(self.colors), *half), np.uint8)
+            if self.valid is None:
+                halve_colors(self.colors, colors)
+            else:
+                valid = np.empty(half, np.uint8)
+                halve_valid_colors(self.colors, self.valid, colors, valid)
+        return Block(labels, colors, valid, self.nodata)
+
+    def stack(self) -> NDArray[Any]:
+        """Pack the block into one array (y, x, layer), of the labels' type where there are any."""
+        layers = [] if self.labels is None else [self.labels]
+        layers += [] if self.colors is None else list(self.colors)
+        layers += [] if self.valid is None else [self.valid]
+        return np.stack(layers, axis=2)
+
+    @classmethod
+    def unstack(cls, layers: NDArray[Any], *, labels: bool, channels: int, nodata: bool) -> Block:
+        """Make a block of what `stack` packed; `channels` is 0 where there are no colours."""
+        rest = layers[..., int(labels) :]
+        return cls(
+            np.ascontiguousarray(layers[..., 0]) if labels else None,
+            np.ascontiguousarray(np.moveaxis(rest[..., :channels], 2, 0), np.uint8)
+            if channels
+            else None,
+            np.ascontiguousarray(rest[..., channels], np.uint8) if channels and nodata else None,
+            nodata,
+        )
+
+
+def _half(shape: tuple[int, ...]) -> tuple[int, int]:
+    return -(-shape[0] // 2), -(-shape[1] // 2)
+
+
+@jit
+def halve_labels(
+    labels: NDArray[Any],  # IN  (y, x)
+    nodata: bool,
+    halved: NDArray[Any],  # OUT (ceil(y / 2), ceil(x / 2))
+) -> None:
+    """Take the most frequent of 2 x 2 labels; of equally frequent ones the lowest.
+
+    With `nodata`, label 0 loses every tie.
+    """
+    height, width = labels.shape
+    for y in range(halved.shape[0]):
+        top, bottom = 2 * y, min(2 * y + 1, height - 1)
+        for x in range(halved.shape[1]):
+            left, right = 2 * x, min(2 * x + 1, width - 1)
+            # a last row or column counts twice, which changes no majority and no tie
+            a, b = labels[top, left], labels[top, right]
+            c, d = labels[bottom, left], labels[bottom, right]
+            if a == b and c == d and a == c:
+                halved[y, x] = a
+                continue
+            best, most = a, 0
+            for label in (a, b, c, d):
+                times = int(label == a) + int(label == b) + int(label == c) + int(label == d)
+                wins_tie = (label < best and not (nodata and label == 0)) or (nodata and best == 0)
+                if times > most or (times == most and wins_tie):
+                    best, most = label, times
+            halved[y, x] = best
+
+
+@jit
+def halve_colors(
+    colors: NDArray[np.uint8],  # IN  (channels, y, x)
+    halved: NDArray[np.uint8],  # OUT (channels, ceil(y / 2), ceil(x / 2))
+) -> None:
+    """Take the mean of 2 x 2 values, rounded half up."""
+    _, height, width = colors.shape
+    for channel in range(colors.shape[0]):
+        for y in range(halved.shape[1]):
+            top, bottom = 2 * y, min(2 * y + 1, height - 1)
+            for x in range(halved.shape[2]):
+                left, right = 2 * x, min(2 * x + 1, width - 1)
+                upper = np.int64(colors[channel, top, left]) + colors[channel, top, right]
+                lower = np.int64(colors[channel, bottom, left]) + colors[channel, bottom, right]
+                halved[channel, y, x] = (upper + lower + 2) >> 2
+
+
+@jit
+def halve_valid_colors(
+    colors: NDArray[np.uint8],  # IN  (channels, y, x)
+    valid: NDArray[np.uint8],  # IN  (y, x) 0 or 1
+    halved: NDArray[np.uint8],  # OUT (channels, ceil(y / 2), ceil(x / 2))
+    halved_valid: NDArray[np.uint8],  # OUT (ceil(y / 2), ceil(x / 2))
+) -> None:
+    """Take the mean of the valid ones of 2 x 2 values, rounded half up; 0 where none is."""
+    height, width = valid.shape
+    for y in range(halved_valid.shape[0]):
+        for x in range(halved_valid.shape[1]):
+            n = 0
+            for i in range(2 * y, min(2 * y + 2, height)):
+                for j in range(2 * x, min(2 * x + 2, width)):
+                    n += valid[i, j]
+            halved_valid[y, x] = n > 0
+            for channel in range(colors.shape[0]):
+                total = 0
+                for i in range(2 * y, min(2 * y + 2, height)):
+                    for j in range(2 * x, min(2 * x + 2, width)):
+                        total += colors[channel, i, j] * valid[i, j]
+                halved[channel, y, x] = (2 * total + n) // (2 * n) if n else 0
