@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigquant.kernels import jit
+
 
 def paint_block(labels: NDArray[Any], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Colour labels by a table.
@@ -24,7 +26,18 @@ def paint_block(labels: NDArray[Any], table: NDArray[np.uint8]) -> NDArray[np.ui
         A view of (channels, y, x) planes, which is how they are made fastest and stored.
     """
     planes = np.empty((table.shape[1], *labels.shape), np.uint8)
-    for plane, values in zip(planes, table.T, strict=True):
-        # NumPy fills `out` without a buffer in this mode only; no label is out of range
-        np.take(np.ascontiguousarray(values), labels, out=plane, mode="clip")
+    fill_planes(labels, table, planes)
     return np.moveaxis(planes, 0, 2)
+
+
+@jit
+def fill_planes(
+    labels: NDArray[Any],  # IN  (y, x) below n
+    table: NDArray[np.uint8],  # IN  (n, channels)
+    planes: NDArray[np.uint8],  # OUT (channels, y, x)
+) -> None:
+    """Look every label's colour up."""
+    for y in range(labels.shape[0]):
+        for channel in range(planes.shape[0]):
+            for x in range(labels.shape[1]):
+                planes[channel, y, x] = table[labels[y, x], channel]

@@ -89,20 +89,22 @@ def halve_labels(
     for y in range(halved.shape[0]):
         top, bottom = 2 * y, min(2 * y + 1, height - 1)
         for x in range(halved.shape[1]):
-            left, right = 2 * x, min(2 * x + 1, width - 1)
             # a last row or column counts twice, which changes no majority and no tie
-            a, b = labels[top, left], labels[top, right]
-            c, d = labels[bottom, left], labels[bottom, right]
-            if a == b and c == d and a == c:
-                halved[y, x] = a
-                continue
-            best, most = a, 0
-            for label in (a, b, c, d):
-                times = int(label == a) + int(label == b) + int(label == c) + int(label == d)
-                wins_tie = (label < best and not (nodata and label == 0)) or (nodata and best == 0)
-                if times > most or (times == most and wins_tie):
-                    best, most = label, times
-            halved[y, x] = best
+            left, right = 2 * x, min(2 * x + 1, width - 1)
+            a, b = np.int32(labels[top, left]), np.int32(labels[top, right])
+            c, d = np.int32(labels[bottom, left]), np.int32(labels[bottom, right])
+            ab, ac, ad = np.int32(a == b), np.int32(a == c), np.int32(a == d)
+            bc, bd, cd = np.int32(b == c), np.int32(b == d), np.int32(c == d)
+            # how often a label occurs, less the label: the largest such number wins
+            votes_a, votes_b = ((ab + ac + ad) << 18) - a, ((ab + bc + bd) << 18) - b
+            votes_c, votes_d = ((ac + bc + cd) << 18) - c, ((ad + bd + cd) << 18) - d
+            if nodata:  # half a vote less
+                votes_a -= np.int32(a == 0) << 17
+                votes_b -= np.int32(b == 0) << 17
+                votes_c -= np.int32(c == 0) << 17
+                votes_d -= np.int32(d == 0) << 17
+            most = max(max(votes_a, votes_b), max(votes_c, votes_d))
+            halved[y, x] = -most & 0xFFFF
 
 
 @jit
@@ -132,15 +134,18 @@ def halve_valid_colors(
     """Take the mean of the valid ones of 2 x 2 values, rounded half up; 0 where none is."""
     height, width = valid.shape
     for y in range(halved_valid.shape[0]):
+        top, bottom = 2 * y, min(2 * y + 1, height - 1)
         for x in range(halved_valid.shape[1]):
-            n = 0
-            for i in range(2 * y, min(2 * y + 2, height)):
-                for j in range(2 * x, min(2 * x + 2, width)):
-                    n += valid[i, j]
+            left, right = 2 * x, min(2 * x + 1, width - 1)
+            # a last row or column counts twice, which changes no mean
+            a, b = np.int32(valid[top, left]), np.int32(valid[top, right])
+            c, d = np.int32(valid[bottom, left]), np.int32(valid[bottom, right])
+            n = a + b + c + d
             halved_valid[y, x] = n > 0
             for channel in range(colors.shape[0]):
-                total = 0
-                for i in range(2 * y, min(2 * y + 2, height)):
-                    for j in range(2 * x, min(2 * x + 2, width)):
-                        total += colors[channel, i, j] * valid[i, j]
-                halved[channel, y, x] = (2 * total + n) // (2 * n) if n else 0
+                total = a * colors[channel, top, left] + b * colors[channel, top, right]
+                total += c * colors[channel, bottom, left] + d * colors[channel, bottom, right]
+                if n == 4:
+                    halved[channel, y, x] = (total + 2) >> 2
+                else:
+                    halved[channel, y, x] = (2 * total + n) // (2 * n) if n else 0

@@ -24,7 +24,7 @@ from bigquant.tiling import plan_pyramid
 from bigquant.write import write_tiff, write_zarr
 
 SIDES = [(5, 7), (1, 100_000), (100_000, 1), (513, 512), (1027, 2051)]
-CHUNKS = [(5000, 5000), (1024, 1024), (512, 2000), (100, 100), (333, 1000), (2000, 16)]
+CHUNKS = [(5000, 5000), (1024, 1024), (333, 1000)]
 
 
 def draw_labels(shape, k, rng):
@@ -115,8 +115,6 @@ def test_a_block_travels_whole(with_labels, with_colors, nodata):
 @pytest.mark.parametrize("chunks", CHUNKS)
 @pytest.mark.parametrize("shape", SIDES)
 def test_every_level_of_a_zarr_is_brute_forces(shape, chunks, nodata, tmp_path, rng):
-    if shape[0] * shape[1] // (chunks[0] * chunks[1]) > 3000:
-        chunks = (chunks[0], 1000)
     labels, palette, expected = make(shape, chunks, 7, nodata, rng)
     write_zarr(tmp_path / "o.zarr", labels, palette, Source())
     found = list(zarr_levels(tmp_path / "o.zarr"))
