@@ -8,19 +8,12 @@ the first channel highest, so that code order is the lexicographic order of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def jit(function: F) -> F:
-    """Compile with the one set of options that all kernels share."""
-    return cast(F, numba.njit(nogil=True, cache=True)(function))
+from bigquant.jit import jit
 
 
 @jit

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant.kernels import jit
+from bigquant.jit import jit
 
 #: Colour cells are cubes of 8 x 8 x 8 codes, 32 along each axis.
 CELL = 8

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant.kernels import jit
+from bigquant.jit import jit
 
 
 def paint_block(labels: NDArray[Any], table: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant.kernels import jit
+from bigquant.jit import jit
 
 
 @dataclass(frozen=True, eq=False)

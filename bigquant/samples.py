@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant.errors import InputError
-from bigquant.kernels import jit
+from bigquant.jit import jit
 from bigquant.tiling import plan_tiles
 
 #: Photos that come with scikit-learn.

@@ -1,8 +1,143 @@
-"""The loops against NumPy's obvious ways."""
+"""Every loop against NumPy's obvious ways, on inputs small enough for plain Python.
+
+CI runs this file a second time with NUMBA_DISABLE_JIT=1: an index out of range, or a sum that
+only wraps in machine code, shows there.
+"""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
 
 import numpy as np
+import pytest
+import reference
 
-from bigquant import kernels
+from bigquant import kernels, nearest, painting, pyramid
+
+JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") == "0"
+
+
+# ---------------------------------------------------------------- counting and looking up
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("channels", [1, 2] if not JIT else [1, 2, 3])
+def test_counts_are_those_of_numpy_and_the_table_is_left_empty(channels, alpha, rng):
+    pixels = rng.integers(0, 3, (7, 9, channels + alpha)).astype(np.uint8) * 100
+    table, pages = np.zeros(256**channels, np.uint32), np.zeros(256 ** (channels - 1), np.bool_)
+    kernels.count_codes(pixels, channels, table, pages)
+    n = kernels.count_distinct(table, pages)
+    colors, counts = np.empty((n, channels), np.uint8), np.empty(n, np.uint64)
+    kernels.drain_table(table, pages, colors, counts)
+    rows = pixels.reshape(-1, channels + alpha)
+    if alpha:
+        rows = rows[rows[:, -1] > 0, :-1]
+    expected, times = reference.count(rows)
+    np.testing.assert_array_equal(colors, expected)
+    np.testing.assert_array_equal(counts, times)
+    assert not table.any()
+    assert not pages.any()
+
+
+def test_merging_adds_the_counts_of_shared_colors(rng):
+    a, n_a = reference.count(rng.integers(0, 3, (20, 3)).astype(np.uint8))
+    b, n_b = reference.count(rng.integers(1, 4, (20, 3)).astype(np.uint8))
+    n_a, n_b = n_a.astype(np.uint64), n_b.astype(np.uint64)
+    n = kernels.count_union(a, b)
+    colors, counts = np.empty((n, 3), np.uint8), np.empty(n, np.uint64)
+    kernels.merge_sorted(a, n_a, b, n_b, colors, counts)
+    rows = np.concatenate(
+        [np.repeat(a, n_a.astype(int), axis=0), np.repeat(b, n_b.astype(int), axis=0)]
+    )
+    expected, times = reference.count(rows)
+    np.testing.assert_array_equal(colors, expected)
+    np.testing.assert_array_equal(counts, times)
+
+
+def test_a_table_labels_pixels_and_alpha_0_is_label_0(rng):
+    table = rng.integers(1, 9, 256).astype(np.uint8)
+    pixels = rng.integers(0, 256, (6, 5, 2)).astype(np.uint8)
+    pixels[2:4, :, 1] = 0
+    labels = np.empty((6, 5), np.uint8)
+    kernels.apply_table(pixels, 1, table, labels)
+    np.testing.assert_array_equal(labels, np.where(pixels[..., 1] > 0, table[pixels[..., 0]], 0))
+
+
+def test_planes_have_the_colors_of_the_labels(rng):
+    labels, table = rng.integers(0, 5, (4, 3)), rng.integers(0, 256, (5, 3)).astype(np.uint8)
+    planes = np.empty((3, 4, 3), np.uint8)
+    painting.fill_planes(labels, table, planes)
+    np.testing.assert_array_equal(np.moveaxis(planes, 0, 2), table[labels])
+
+
+# ---------------------------------------------------------------- the nearest centre
+
+
+def test_nearest_is_brute_forces_with_ties_to_the_lowest(rng):
+    points, centers = (
+        rng.integers(0, 4, (60, 3)).astype(float),
+        rng.integers(0, 4, (9, 3)).astype(float),
+    )
+    labels, distances = np.empty(60, np.int32), np.empty(60)
+    nearest.nearest_of_all(points, centers, labels, distances)
+    expected, squares = reference.nearest(points, centers)
+    np.testing.assert_array_equal(labels, expected)
+    np.testing.assert_array_equal(distances, squares)
+
+
+def test_cells_give_the_same_as_trying_every_center(rng):
+    colors = rng.integers(0, 256, (60, 3)).astype(np.uint8)
+    centers = rng.integers(0, 256, (4, 3)).astype(float)
+    starts, ids = nearest.cell_candidates(centers)
+    labels, distances = np.empty(60, np.int32), np.empty(60)
+    nearest.nearest_in_cells(colors.astype(float), centers, starts, ids, labels, distances)
+    expected, squares = reference.nearest(colors, centers)
+    np.testing.assert_array_equal(labels, expected)
+    np.testing.assert_array_equal(distances, squares)
+
+
+def test_taking_a_center_away_costs_what_it_costs(rng):
+    points, weights, centers = rng.random((40, 3)), rng.random(40), rng.random((5, 3))
+    costs = np.empty(5)
+    nearest.removal_costs(points, weights, centers, costs)
+    _, before = reference.nearest(points, centers)
+    for j in range(5):
+        _, after = reference.nearest(points, np.delete(centers, j, axis=0))
+        np.testing.assert_allclose(costs[j], weights @ after - weights @ before)
+
+
+# ---------------------------------------------------------------- halves
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (5, 1), (5, 7), (8, 6)])
+@pytest.mark.parametrize("nodata", [False, True])
+def test_halves_are_brute_forces(nodata, shape, rng):
+    labels = rng.integers(0, 3, shape).astype(np.uint16) * 30_000
+    colors = rng.integers(0, 256, (3, *shape)).astype(np.uint8)
+    valid = (labels > 0).astype(np.uint8)
+    half = tuple(-(-side // 2) for side in shape)
+    halved, means = np.empty(half, np.uint16), np.empty((3, *half), np.uint8)
+    pyramid.halve_labels(labels, nodata, halved)
+    np.testing.assert_array_equal(halved, reference.halve_labels(labels, nodata))
+    pyramid.halve_colors(colors, means)
+    everywhere = np.ones(shape, bool)
+    expected, _ = reference.halve_colors(np.moveaxis(colors, 0, 2), everywhere)
+    np.testing.assert_array_equal(np.moveaxis(means, 0, 2), expected)
+    still_valid = np.empty(half, np.uint8)
+    pyramid.halve_valid_colors(colors, valid, means, still_valid)
+    expected, remaining = reference.halve_colors(np.moveaxis(colors, 0, 2), valid > 0)
+    np.testing.assert_array_equal(np.moveaxis(means, 0, 2), expected)
+    np.testing.assert_array_equal(still_valid, remaining)
+
+
+# ---------------------------------------------------------------- sums and seeds
+
+
+def test_a_weighted_sum_is_numpys(rng):
+    weights, values = rng.random(50), rng.random(50)
+    np.testing.assert_allclose(kernels.weighted_sum(weights, values), weights @ values)
 
 
 def test_accumulate_sums_points_and_weights(rng):
@@ -34,3 +169,43 @@ def test_plus_plus_draws_by_weight_times_squared_distance():
         picks.append(chosen[1])
     shares = np.bincount(picks, minlength=3) / 1000
     np.testing.assert_allclose(shares, [0, 2 / 11, 9 / 11], atol=0.002)
+
+
+# ---------------------------------------------------------------- where machine code is kept
+
+COUNT = """
+import numpy as np
+from bigquant import kernels
+print(kernels.weighted_sum(np.ones(3), np.ones(3)))
+"""
+
+
+def run_python(code, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+def test_no_folder_for_machine_code_is_no_error(tmp_path):
+    """As in a container with a read-only root and no home; even root cannot write to /proc."""
+    package = Path(kernels.__file__).parent
+    frozen = tmp_path / "frozen.zip"
+    with zipfile.ZipFile(frozen, "w") as archive:
+        for source in package.glob("*.py"):
+            archive.write(source, f"bigquant/{source.name}")
+    where = {"HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none", "PYTHONPATH": str(frozen)}
+    assert run_python(COUNT, tmp_path, **where) == "3.0"
+    outcome = run_python("import bigquant; print(bigquant.__file__)", tmp_path, **where)
+    assert outcome.startswith(str(frozen))
+
+
+def test_a_full_disk_for_machine_code_is_no_error(tmp_path):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"
+    deaf = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)"
+    code = f"{limit}; {deaf}{COUNT}"
+    assert run_python(code, tmp_path, NUMBA_CACHE_DIR=str(tmp_path)) == "3.0"
