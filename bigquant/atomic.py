@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 from bigquant.errors import BigquantError, InputError
 
 _REMOVALS = 5
+_log = logging.getLogger(__name__)
 
 
 def check_target(path: str | os.PathLike[str], overwrite: bool) -> Path:
@@ -69,13 +71,13 @@ def _partial(target: Path) -> Path:
 
 @contextmanager
 def complete_or_nothing(
-    *targets: Path, overwrite: bool, settle: Callable[[], None]
+    *paths: str | os.PathLike[str], overwrite: bool, settle: Callable[[], None]
 ) -> Iterator[Path]:
-    """Hand out a temporary folder; what it is left with appears under the targets' names.
+    """Hand out a temporary folder; what it is left with appears under the outputs' names.
 
     Parameters
     ----------
-    *targets : Path
+    *paths : path
         Names of the outputs, files or folders, all in one folder.
     overwrite : bool
         Whether outputs of those names may be replaced.
@@ -85,20 +87,21 @@ def complete_or_nothing(
     Yields
     ------
     Path
-        An empty folder, on the same file system as the targets. The block writes the
+        An empty folder, on the same file system as the outputs. The block writes the
         outputs into it under their own names. If the block fails the folder is removed.
     """
-    for target in targets:
-        check_target(target, overwrite)
+    targets = [check_target(path, overwrite=True) for path in paths]
     folder = _partial(targets[0])
-    lock = _claim(folder, targets[0])
+    lock = _claim(folder, targets)
     try:
+        for path in paths:
+            check_target(path, overwrite)
         yield folder
         _swap(folder, targets)
     except BaseException as error:
         settle()
         if isinstance(error, OSError):
-            raise cannot_write(targets[0], error) from error
+            raise cannot_write(paths[0], error) from error
         raise
     finally:
         _remove(folder, settle)
@@ -113,7 +116,7 @@ def cannot_write(path: str | os.PathLike[str], error: OSError) -> BigquantError:
     )
 
 
-def _claim(folder: Path, target: Path) -> int:
+def _claim(folder: Path, targets: Sequence[Path]) -> int:
     """Make the folder and lock it; what a killed run left of it is removed.
 
     The system lets go of the lock however a process ends. Returns its file descriptor.
@@ -127,13 +130,14 @@ def _claim(folder: Path, target: Path) -> int:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(
-                f"{target}: another run is writing it: wait for that, or choose another name"
+                f"{targets[0]}: another run is writing it: wait for that, or choose another name"
             ) from error
         except OSError:
             pass  # a file system without locks
         finally:
             os.close(held)
         if folder.is_dir():
+            _restore(folder, targets)
             shutil.rmtree(folder, ignore_errors=True)
         else:
             folder.unlink()
@@ -142,6 +146,24 @@ def _claim(folder: Path, target: Path) -> int:
     with suppress(OSError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return lock
+
+
+def _restore(folder: Path, targets: Sequence[Path]) -> None:
+    """Put back the old outputs, if a run was killed after it had set them aside."""
+    begun = any(os.path.lexists(_aside(folder, target)) for target in targets)
+    done = not any(os.path.lexists(folder / target.name) for target in targets)
+    if not begun or done:
+        return
+    for target in targets:
+        if os.path.lexists(target) and not os.path.lexists(folder / target.name):
+            os.replace(target, folder / target.name)  # the new one, that was complete already
+        if os.path.lexists(_aside(folder, target)):
+            os.replace(_aside(folder, target), target)
+            _log.warning("%s is the old output: the run that was to replace it was killed", target)
+
+
+def _aside(folder: Path, target: Path) -> Path:
+    return folder / f"{target.name}.replaced"
 
 
 def _remove(folder: Path, settle: Callable[[], None]) -> None:
@@ -158,7 +180,7 @@ def _swap(folder: Path, targets: Sequence[Path]) -> None:
     undo: list[tuple[Path, Path]] = []
     try:
         for target in targets:
-            aside = folder / f"{target.name}.replaced"
+            aside = _aside(folder, target)
             if os.path.lexists(target):
                 os.replace(target, aside)
                 undo.append((aside, target))

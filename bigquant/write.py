@@ -154,7 +154,7 @@ def write_rgb_tiff(
     target = check_target(path, overwrite)
     image_only = [[plan_pyramid(image.chunks[:2])[0][0]]]
     parts = Content(labels=False, channels=3)
-    with complete_or_nothing(target, overwrite=overwrite, settle=settle) as folder:
+    with complete_or_nothing(path, overwrite=overwrite, settle=settle) as folder:
         _write_tiles(folder / target.name, str(path), image, image_only, parts, source=Source())
 
 
@@ -162,7 +162,7 @@ def write_rgb_tiff(
 def _outputs(path: str | os.PathLike[str], palette: Palette, overwrite: bool) -> Iterator[Path]:
     """Hand out the temporary name of an output, which appears with its palette file."""
     target, model = Path(os.path.abspath(path)), palette_path(path)
-    with complete_or_nothing(target, model, overwrite=overwrite, settle=settle) as folder:
+    with complete_or_nothing(path, model, overwrite=overwrite, settle=settle) as folder:
         palette.save(folder / model.name)
         yield folder / target.name
 
@@ -200,6 +200,6 @@ def _check_complete(shown: str, missing: list[str]) -> None:
     """Believe no task that it has written its block: a worker may have a disk of its own."""
     if missing:
         raise BigquantError(
-            f"{shown}: {len(missing)} blocks are missing, e.g. {missing[0]}: choose a folder "
+            f"{shown}: missing blocks: {len(missing)}, e.g. {missing[0]}: choose a folder "
             "that all workers share, see that nobody empties it, and run again"
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -216,6 +218,55 @@ def test_a_failing_rename_keeps_what_was_there(n, error, tmp_path, failing_repla
     with pytest.raises((BigquantError, KeyboardInterrupt)):
         swap(tmp_path / "a", tmp_path / "b", overwrite=True)
     assert contents(tmp_path) == {"a": b"old", "b": b"old"}
+
+
+KILLED = """
+import os, sys
+from bigquant import atomic
+calls, replace = [], os.replace
+
+def die(old, new):
+    calls.append(1)
+    if len(calls) == int(sys.argv[1]):
+        os._exit(9)
+    replace(old, new)
+
+def remove(*_):
+    os._exit(9)
+
+os.replace, atomic._remove = die, remove
+sys.path.insert(0, sys.argv[2])
+import test_atomic
+from pathlib import Path
+test_atomic.swap(Path("a"), Path("b"), overwrite=True)
+"""
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_a_kill_between_two_renames_loses_neither_output(n, tmp_path, caplog):
+    """The fifth kill comes after the last renaming: the new outputs are complete."""
+    swap(tmp_path / "a", tmp_path / "b", content="old")
+    here = str(Path(__file__).parent)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(n), here], cwd=tmp_path)
+    assert killed.returncode == 9
+    both = sorted(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    assert both == ["new", "new", "old", "old"]
+    with (
+        suppress(ZeroDivisionError),
+        complete_or_nothing(tmp_path / "a", tmp_path / "b", overwrite=True, settle=lambda: None),
+    ):
+        raise ZeroDivisionError
+    expected = b"new" if n == 5 else b"old"
+    assert contents(tmp_path) == {"a": expected, "b": expected}
+
+
+def test_an_output_that_was_set_aside_is_not_replaced_unasked(tmp_path):
+    (tmp_path / ".a.partial").mkdir()
+    (tmp_path / ".a.partial/a.replaced").write_text("old")
+    (tmp_path / ".a.partial/a").write_text("new")
+    with pytest.raises(InputError, match="exists already"):
+        swap(tmp_path / "a")
+    assert contents(tmp_path) == {"a": b"old"}
 
 
 # ---------------------------------------------------------------- the writers
