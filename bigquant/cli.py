@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import time
 import warnings
@@ -14,9 +15,11 @@ from typing import Any
 
 import click
 
-from bigquant.errors import BigquantError, InputError
+from bigquant.errors import BigquantError, InputError, PaletteWarning
+from bigquant.logs import shown_logs
 
 _EXIT_FAILED, _EXIT_BAD_INPUT, _EXIT_INTERRUPTED = 1, 2, 130
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _TIFF_SUFFIXES = (".tif", ".tiff")
 
 
@@ -40,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _complain(str(error), _EXIT_BAD_INPUT)
     except BigquantError as error:
         return _complain(str(error), _EXIT_FAILED)
+    except _Terminated:
+        return _complain("terminated: nothing was written", _EXIT_FAILED)
     except (KeyboardInterrupt, click.Abort):
         warnings.simplefilter("ignore")  # of what the interrupt left unfinished
         return _complain("interrupted: nothing was written", _EXIT_INTERRUPTED)
@@ -48,15 +53,27 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+class _Terminated(BaseException):
+    """The system wants this process to end: SIGTERM."""
+
+
 def run() -> None:
     """Run the command line as a program, and end it."""
+    for number in _ENDING:
+        signal.signal(number, _stop)
     code = main()
-    if code == _EXIT_INTERRUPTED:
+    if code in (_EXIT_INTERRUPTED, _EXIT_FAILED):
         # a thread may be deep in a kernel, and Python would wait for it
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _stop(number: int, _: Any) -> None:
+    for each in _ENDING:  # cleaning up has begun: it is not to be interrupted in its turn
+        signal.signal(each, signal.SIG_IGN)
+    raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
 def _complain(message: str, code: int) -> int:
@@ -66,12 +83,27 @@ def _complain(message: str, code: int) -> int:
 
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that every command has."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")(
-        command
-    )
-    return click.option(
-        "--traceback", is_flag=True, expose_value=False, help="Show where an error comes from."
-    )(command)
+    options = [
+        click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON."),
+        click.option(
+            "-v",
+            "--verbose",
+            count=True,
+            expose_value=False,
+            callback=_show_logs,
+            help="Tell of stages and chunk plans; -vv also of what Dask does.",
+        ),
+        click.option(
+            "--traceback", is_flag=True, expose_value=False, help="Show where an error comes from."
+        ),
+    ]
+    for option in options:
+        command = option(command)
+    return command
+
+
+def _show_logs(context: click.Context, _: click.Parameter, verbosity: int) -> None:
+    context.with_resource(shown_logs(verbosity))
 
 
 _OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
@@ -82,8 +114,6 @@ _QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no 
 @click.version_option(package_name="bigquant")
 def commands() -> None:
     """k-means colour quantization for images too large to hold in memory."""
-    for library in ("tifffile", "distributed", "asyncio"):  # what matters is raised
-        logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 @commands.command()
@@ -146,7 +176,7 @@ def fit(
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
     from bigquant.pipeline import check_k, quantize  # noqa: PLC0415
     from bigquant.read import open_image  # noqa: PLC0415
-    from bigquant.terminal import stage_progress  # noqa: PLC0415
+    from bigquant.terminal import fact_sheet, fit_facts, stage_progress  # noqa: PLC0415
     from bigquant.write import check_output, palette_path  # noqa: PLC0415
 
     if workers and scheduler and _given("scheduler"):
@@ -166,7 +196,9 @@ def fit(
             write = result.to_tiff if _is_tiff(target) else result.to_zarr
             write(target, content=content, overwrite=overwrite)
         seconds = {**result.seconds, "write": time.perf_counter() - start}
-    notes = [str(w.message) for w in caught if w.category.__name__ == "PaletteWarning"]
+    notes = [str(w.message) for w in caught if w.category is PaletteWarning]
+    for other in (w for w in caught if w.category is not PaletteWarning):
+        logging.getLogger("py.warnings").warning("%s", other.message)
     palette = result.palette
     facts = {
         "input": input_,
@@ -186,7 +218,7 @@ def fit(
     if as_json:
         click.echo(json.dumps(facts))
     elif not quiet:
-        _summarize(facts)
+        click.echo(fact_sheet(fit_facts(facts)))
 
 
 def _default_output(input_: str, k: int) -> str:
@@ -210,55 +242,16 @@ def _is_tiff(target: str) -> bool:
     return suffix in _TIFF_SUFFIXES
 
 
-def _summarize(facts: dict[str, Any]) -> None:
-    from bigquant.terminal import fact_sheet  # noqa: PLC0415
-
-    seconds = facts["seconds"]
-    stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())
-    error = f"{facts['psnr']:.2f} dB (MSE {facts['mse']:.2f})" if facts["mse"] else "no error"
-    sheet = {
-        "size": f"{facts['width']} x {facts['height']} pixels",
-        "chunks": f"{facts['chunk'][0]} x {facts['chunk'][1]}, {facts['blocks']} in all",
-        "colors": f"{facts['distinct_colors']} distinct -> {facts['k']}",
-        "PSNR": error,
-        "seconds": f"{sum(seconds.values()):.1f} ({stages})",
-        "output": facts["output"],
-        "palette": facts["palette"],
-    }
-    for i, note in enumerate(facts["notes"]):
-        sheet[f"note {i + 1}"] = note
-    click.echo(fact_sheet(sheet))
-
-
 @commands.command()
 @click.argument("input_", metavar="INPUT")
 @_shared
 def info(input_: str, as_json: bool) -> None:
     """Tell what INPUT is and how it would be read."""
     from bigquant.inspection import inspect  # noqa: PLC0415
-    from bigquant.terminal import fact_sheet, format_bytes  # noqa: PLC0415
+    from bigquant.terminal import fact_sheet, info_facts  # noqa: PLC0415
 
     facts = inspect(input_)
-    if as_json:
-        click.echo(json.dumps(facts))
-        return
-    size = facts["pixel_size"]
-    alpha = " and alpha" if facts["alpha"] else ""
-    sheet = {
-        "path": facts["path"],
-        "format": facts["format"],
-        "size": f"{facts['width']} x {facts['height']} pixels",
-        "channels": f"{facts['channels']}{alpha}, {facts['dtype']}",
-        **{name: facts.get(name) for name in ("compression", "photometric", "tiles", "strips")},
-        "pixel size": f"{size[1]:.4g} x {size[0]:.4g} micrometers" if size else None,
-        "ICC profile": "kept" if facts["icc_profile"] else None,
-        "georeference": "kept" if facts["georeferenced"] else None,
-        "chunks": f"{facts['chunk'][0]} x {facts['chunk'][1]}, {facts['blocks']} in all",
-        "passes": facts["passes"],
-        "memory": f"about {format_bytes(facts['memory_per_task'])} per task",
-        "output": f"{format_bytes(facts['output_bytes'])} before compression",
-    }
-    click.echo(fact_sheet(sheet))
+    click.echo(json.dumps(facts) if as_json else fact_sheet(info_facts(facts)))
 
 
 @commands.command()

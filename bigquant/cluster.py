@@ -16,6 +16,7 @@ import dask
 
 from bigquant.errors import InputError
 
+_log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 10
 _SETTLE_SECONDS = 60
 
@@ -37,6 +38,7 @@ def running_on(address: str | None = None, workers: int | None = None) -> Iterat
         None for threads.
     """
     if address is None and workers is None:
+        _log.info("running on threads of this process")
         with dask.config.set(scheduler="threads"):
             yield None
         return
@@ -51,6 +53,7 @@ def running_on(address: str | None = None, workers: int | None = None) -> Iterat
                 silence_logs=logging.CRITICAL,
             )
         with local, Client(local) as client:
+            _log.info("running on %d local processes, dashboard %s", workers, local.dashboard_link)
             yield client
         return
     try:
@@ -64,6 +67,7 @@ def running_on(address: str | None = None, workers: int | None = None) -> Iterat
             "check the address, and that it runs"
         ) from error
     with client:
+        _log.info("running on the cluster at %s, dashboard %s", address, client.dashboard_link)
         yield client
 
 

@@ -7,6 +7,7 @@ twice, and nothing waits in memory but those rests.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from bigquant.pyramid import Block
 from bigquant.tiling import Level
 
 _TASK = "write-block"
+_log = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
@@ -87,7 +89,14 @@ def write_levels(
     first = 0
     dtype = pixels.dtype if content.labels else np.dtype(np.uint8)
     layers = content.labels + content.channels + (content.nodata and content.channels > 0)
+    _log.info("writing %s in %d levels", shown, sum(len(tier) for tier in tiers))
     for tier in tiers:
+        for number, level in enumerate(tier, first):
+            _log.debug(
+                "level %d: %d x %d pixels, blocks of %d x %d, chunks of %d x %d",
+                *(number, level.shape[1], level.shape[0], level.block[1], level.block[0]),
+                *(level.inner[1], level.inner[0]),
+            )
         pixels = pixels.rechunk((*tier[0].block, *pixels.shape[2:]))
         handed_on = tier is not tiers[-1]
         scale = 2 ** len(tier)

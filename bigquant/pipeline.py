@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import warnings
@@ -25,6 +26,7 @@ from bigquant.source import Source
 from bigquant.write import write_tiff, write_zarr
 
 DEFAULT_K = 32
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,12 +180,18 @@ def quantize(
         raise InputError(f"quantize takes an array: use open_image({os.fspath(image)!r}) first")
     opened = open_image(image, channel_axis=channel_axis)
     _, has_alpha = split_channels(opened.shape[2])
+    _log.info(
+        "counting the colours of %d x %d pixels in %d blocks of %d x %d",
+        *(opened.shape[1], opened.shape[0], opened.npartitions),
+        *(opened.chunksize[1], opened.chunksize[0]),
+    )
     start = time.perf_counter()
     histogram = count_colors(opened).persist()
     n_colors = int(histogram.n_colors.compute())
     counted = time.perf_counter()
     if not n_colors:
         raise InputError("every pixel of the image is transparent: there is nothing to fit")
+    _log.info("%d distinct colours; fitting %d of them", n_colors, min(k, n_colors))
     centers = _fit(opened, histogram, min(k, n_colors), algorithm, n_init, random_state)
     palette: Palette = dask.delayed(Palette.from_fit, pure=False)(
         histogram.colors, histogram.counts, centers, int(has_alpha)
@@ -193,6 +201,7 @@ def quantize(
         if n_colors < k:
             why = f"the image has only {n_colors} distinct colour{'s' if n_colors > 1 else ''}"
         warnings.warn(f"k={palette.k}, not {k}: {why}", PaletteWarning, stacklevel=2)
+    _log.info("fitted: MSE %.2f, PSNR %.2f dB", palette.mse, palette.psnr)
     palette = palette.with_facts(
         algorithm=algorithm, random_state=random_state, distinct_colors=n_colors
     )

@@ -66,6 +66,43 @@ def fact_sheet(facts: Mapping[str, Any]) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in shown.items())
 
 
+def fit_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the facts of a fit into words."""
+    seconds = facts["seconds"]
+    stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())
+    error = f"{facts['psnr']:.2f} dB (MSE {facts['mse']:.2f})" if facts["mse"] else "no error"
+    words = {
+        "size": f"{facts['width']} x {facts['height']} pixels",
+        "chunks": f"{facts['chunk'][0]} x {facts['chunk'][1]}, {facts['blocks']} in all",
+        "colors": f"{facts['distinct_colors']} distinct -> {facts['k']}",
+        "PSNR": error,
+        "seconds": f"{sum(seconds.values()):.1f} ({stages})",
+        "output": facts["output"],
+        "palette": facts["palette"],
+    }
+    return words | {f"note {i + 1}": note for i, note in enumerate(facts["notes"])}
+
+
+def info_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the facts about an image into words."""
+    size = facts["pixel_size"]
+    alpha = " and alpha" if facts["alpha"] else ""
+    return {
+        "path": facts["path"],
+        "format": facts["format"],
+        "size": f"{facts['width']} x {facts['height']} pixels",
+        "channels": f"{facts['channels']}{alpha}, {facts['dtype']}",
+        **{name: facts.get(name) for name in ("compression", "photometric", "tiles", "strips")},
+        "pixel size": f"{size[1]:.4g} x {size[0]:.4g} micrometers" if size else None,
+        "ICC profile": "kept" if facts["icc_profile"] else None,
+        "georeference": "kept" if facts["georeferenced"] else None,
+        "chunks": f"{facts['chunk'][0]} x {facts['chunk'][1]}, {facts['blocks']} in all",
+        "passes": facts["passes"],
+        "memory": f"about {format_bytes(facts['memory_per_task'])} per task",
+        "output": f"{format_bytes(facts['output_bytes'])} before compression",
+    }
+
+
 def _stage_of(key: Any) -> str | None:
     name = key_split(key)
     return next((title for part, title in _STAGES.items() if part in f"{name}-"), None)
