@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from bigquant.cli import main
+
 settings.register_profile(
     "bigquant",
     deadline=None,
@@ -40,3 +42,11 @@ def flower():
 def rng():
     """Random numbers that are the same in every run."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory):
+    """A sample of 48 megapixels."""
+    path = tmp_path_factory.mktemp("large") / "large.tif"
+    assert main(["sample", str(path), "--megapixels", "48", "-q"]) == 0
+    return path

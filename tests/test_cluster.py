@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import pty
-import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import dask
 import dask.array as da
@@ -20,6 +18,7 @@ import psutil
 import pytest
 import tifffile
 from distributed import LocalCluster
+from processes import assert_nothing_is_left, fitting, press_ctrl_c, read_until, wait_until_written
 
 from bigquant import BigquantError, InputError, Palette, quantize
 from bigquant.cli import main
@@ -175,64 +174,11 @@ def test_an_address_that_is_none_is_refused_and_changes_nothing(address):
 # ---------------------------------------------------------------- Ctrl-C
 
 
-@pytest.fixture(scope="module")
-def large(tmp_path_factory):
-    """A sample of 48 megapixels."""
-    path = tmp_path_factory.mktemp("large") / "large.tif"
-    assert main(["sample", str(path), "--megapixels", "48", "-q"]) == 0
-    return path
-
-
-@contextmanager
-def fitting(large, *options, stderr=subprocess.PIPE):
-    """A process that fits, in a session of its own, as in a terminal of its own."""
-    command = [sys.executable, "-m", "bigquant", "fit", large, "-k", "8", "-o", "out.zarr"]
-    process = subprocess.Popen(
-        [*command, *options], start_new_session=True, stderr=stderr, stdout=subprocess.PIPE
-    )
-    try:
-        yield process
-    finally:
-        if alive(process.pid):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream:
-                stream.close()
-
-
-def alive(session):
-    """The processes of a session that are not dead."""
-    found = []
-    for process in psutil.process_iter(["status"]):
-        try:
-            if os.getsid(process.pid) == session and process.info["status"] != "zombie":
-                found.append(process)
-        except ProcessLookupError:
-            pass
-    return found
-
-
-def press_ctrl_c(process):
-    """Do as a terminal does: all processes of the session get the signal."""
-    assert process.poll() is None, "it has ended before it could be interrupted"
-    os.killpg(process.pid, signal.SIGINT)
-
-
-def assert_nothing_is_left(folder, session):
-    assert not list(folder.iterdir())
-    give_up = time.monotonic() + 10
-    while alive(session) and time.monotonic() < give_up:
-        time.sleep(0.1)
-    assert not alive(session)
-
-
 @pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["threads", "workers"])
 def test_ctrl_c_while_writing_leaves_nothing(options, large, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with fitting(large, *options) as process:
-        while process.poll() is None and not any(tmp_path.rglob(".out.zarr.partial/*/0/c/**/0")):
-            time.sleep(0.01)
+        wait_until_written(process)
         press_ctrl_c(process)
         out, err = process.communicate(timeout=60)
         assert_nothing_is_left(tmp_path, process.pid)
@@ -255,15 +201,3 @@ def test_ctrl_c_while_counting_on_a_terminal_leaves_nothing(large, tmp_path, mon
     os.close(ours)
     assert b"bigquant: error: interrupted: nothing was written" in shown
     assert b"Traceback" not in shown
-
-
-def read_until(terminal, words):
-    """Read what a terminal shows until some words come, for a minute at most."""
-    shown, give_up = b"", time.monotonic() + 60
-    while words not in shown and time.monotonic() < give_up:
-        if select.select([terminal], [], [], 1)[0]:
-            try:
-                shown += os.read(terminal, 4096)
-            except OSError:  # nobody writes to it any more
-                break
-    return shown
