@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO = demo
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow bench lint clean
 
 demo: $(VENV)/.installed
 	mkdir -p $(DEMO)
@@ -17,6 +17,10 @@ test: $(VENV)/.tests-installed
 
 test-slow: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest -m slow
+
+# About half an hour, and 15 GB of disk.
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks --json benchmarks/results.json
 
 lint: $(VENV)/.lint-installed
 	$(BIN)/ruff check .

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 from typing import Any
 
 from bigquant.bands import split_channels
 from bigquant.read import open_image
+from bigquant.tiling import plan_pyramid
 
 _TABLE_BYTES = 64 << 20
 _HISTOGRAM_BYTES = 11  # of each distinct colour
@@ -25,7 +28,7 @@ def inspect(image: str | os.PathLike[str] | Any) -> dict[str, Any]:
     dict
         In JSON's types: path, format, width, height, channels, alpha, dtype, chunk (width
         and height), blocks, passes over the pixels, memory_per_task and output_bytes (an
-        estimate in bytes; the output's before compression, image and labels), pixel_size
+        estimate in bytes; the output's before compression, image and labels at all levels), pixel_size
         in micrometers (height, width), icc_profile and georeferenced, and what the file
         says of its compression and tiles.
     """
@@ -33,6 +36,8 @@ def inspect(image: str | os.PathLike[str] | Any) -> dict[str, Any]:
     height, width, depth = opened.shape
     channels, has_alpha = split_channels(depth)
     block_pixels = opened.chunksize[0] * opened.chunksize[1]
+    levels = itertools.chain(*plan_pyramid(opened.chunks[:2]))
+    output_pixels = sum(math.prod(level.shape) for level in levels)
     source = opened.source
     return {
         "path": source.path,
@@ -46,7 +51,7 @@ def inspect(image: str | os.PathLike[str] | Any) -> dict[str, Any]:
         "blocks": opened.npartitions,
         "passes": 2,
         "memory_per_task": task_memory(block_pixels, depth, channels),
-        "output_bytes": height * width * (channels + 1),
+        "output_bytes": output_pixels * (channels + 1),
         "pixel_size": list(source.pixel_size) if source.pixel_size else None,
         "icc_profile": source.icc_profile is not None,
         "georeferenced": any(code == 34735 for code, *_ in source.tags),

@@ -93,3 +93,20 @@ def pyramid(labels, table, nodata):
         colors, valid = halve_colors(colors, valid)
         levels.append((labels, colors))
     return levels
+
+
+def quantize(image, starts):
+    """Do all that `bigquant.quantize` and an output of it do, from given starting centres.
+
+    Returns the palette (k, channels), its error, and (labels, colours) of every level.
+    """
+    rows = opaque_pixels(image)
+    centers = lloyd(rows, starts.astype(float), 0)
+    nearest_to, _ = nearest(rows, centers)
+    masses = np.bincount(nearest_to, minlength=len(centers))
+    order = sorted(range(len(centers)), key=lambda j: (-masses[j], *centers[j]))
+    colors = np.rint(centers[order]).astype(np.uint8)
+    first_label = int(image.shape[2] in (2, 4))
+    table = np.vstack([np.zeros((first_label, colors.shape[1]), np.uint8), colors])
+    flat = labels(image, colors, first_label)
+    return colors, mse(image, table[flat]), pyramid(flat, table, bool(first_label))
