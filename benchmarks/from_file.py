@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import dask
-import dask.array as da
 import numpy as np
 import tifffile
 import zarr
@@ -108,23 +108,34 @@ def _encoding(output: Path, copy: Path) -> Callable[[], None]:
         for path, array in group.members(max_depth=None)
         if isinstance(array, zarr.Array)
     }
-    loaded = {name: array[:] for name, array in arrays.items()}
+    loaded = {name: np.asarray(array[:]) for name, array in arrays.items()}
 
     def encode() -> None:
         written = zarr.open_group(copy, mode="w")
-        stored = []
-        for name, array in arrays.items():
-            target = written.create_array(
-                name,
-                shape=array.shape,
-                dtype=array.dtype,
-                chunks=array.chunks,
-                shards=array.shards,
-                filters=array.filters,
-                compressors=array.compressors,
-            )
-            source = da.from_array(loaded[name], chunks=array.shards or array.chunks)
-            stored.append(source.store(target, lock=False, compute=False))
-        dask.compute(*stored)
+        with ThreadPoolExecutor(_THREADS) as threads:
+            jobs = []
+            for name, array in arrays.items():
+                target = written.create_array(
+                    name,
+                    shape=array.shape,
+                    dtype=array.dtype,
+                    chunks=array.chunks,
+                    shards=array.shards,
+                    filters=array.filters,
+                    compressors=array.compressors,
+                    config={"write_empty_chunks": True},
+                )
+                for place in _shards(array):
+                    jobs.append(threads.submit(target.__setitem__, place, loaded[name][place]))
+            for job in jobs:
+                job.result()
 
     return encode
+
+
+def _shards(array: zarr.Array[Any]) -> Iterator[tuple[slice, ...]]:
+    """List the places of an array's shards."""
+    sides = list(zip(array.shape, array.shards or array.chunks, strict=True))
+    starts = itertools.product(*(range(0, length, step) for length, step in sides))
+    for corner in starts:
+        yield tuple(slice(i, i + step) for i, (_, step) in zip(corner, sides, strict=True))

@@ -28,9 +28,9 @@ def inspect(image: str | os.PathLike[str] | Any) -> dict[str, Any]:
     dict
         In JSON's types: path, format, width, height, channels, alpha, dtype, chunk (width
         and height), blocks, passes over the pixels, memory_per_task and output_bytes (an
-        estimate in bytes; the output's before compression, image and labels at all levels), pixel_size
-        in micrometers (height, width), icc_profile and georeferenced, and what the file
-        says of its compression and tiles.
+        estimate in bytes; the output's before compression, image and labels at all levels),
+        pixel_size in micrometers (height, width), icc_profile and georeferenced, and what
+        the file says of its compression and tiles.
     """
     opened = open_image(image)
     height, width, depth = opened.shape
