@@ -13,8 +13,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bigquant.colorcounts import ColorHistogram
     from bigquant.errors import BigquantError, InputError, PaletteWarning
-    from bigquant.histogram import ColorHistogram
     from bigquant.inspection import inspect
     from bigquant.kmeans import KMeans
     from bigquant.palette import Palette
@@ -39,7 +39,7 @@ __all__ = [
 
 _HOMES = {
     "BigquantError": "errors",
-    "ColorHistogram": "histogram",
+    "ColorHistogram": "colorcounts",
     "Image": "read",
     "InputError": "errors",
     "KMeans": "kmeans",

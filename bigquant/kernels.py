@@ -28,15 +28,18 @@ def _code(row: NDArray[np.uint8], channels: int) -> int:
 def count_codes(
     pixels: NDArray[np.uint8],  # IN  (rows, columns, channels [+ alpha])
     channels: int,
-    table: NDArray[np.uint32],  # OUT (256 ** channels,) counts by code, added to
-    pages: NDArray[np.bool_],  # OUT (256 ** (channels - 1),) which runs of 256 codes occur
-) -> None:
+    low: NDArray[np.uint8],  # OUT (256 ** channels,) zeros before; 1 to 255 where a code occurs
+    high: NDArray[np.uint32],  # OUT (256 ** channels,) zeros before; how often `low` was full
+    pages: NDArray[np.bool_],  # OUT (256 ** channels / 256,) which runs of `high` are not zeros
+) -> int:
     """Count every pixel's colour; pixels whose alpha is 0 are passed over.
 
-    `pages` spares small blocks the walk through a table of 64 MiB.
+    A code's count is ``low + 255 * high``: a table of bytes stays in the cache where one of
+    wider numbers would not. Returns how many codes occur.
     """
     rows, columns, depth = pixels.shape
     has_alpha = depth > channels
+    n = 0
     for y in range(rows):
         for x in range(columns):
             if has_alpha and pixels[y, x, channels] == 0:
@@ -46,58 +49,43 @@ def count_codes(
                 code = (code << 8) | np.int64(pixels[y, x, 1])
             if channels > 2:
                 code = (code << 8) | np.int64(pixels[y, x, 2])
-            table[code] += np.uint32(1)
-            pages[code >> 8] = True
-
-
-@jit
-def count_distinct(
-    table: NDArray[np.uint32],  # IN  of count_codes
-    pages: NDArray[np.bool_],  # IN  of count_codes
-) -> int:
-    """Count the codes that occur."""
-    n = 0
-    for page in range(pages.size):
-        if pages[page]:
-            for code in range(page << 8, (page + 1) << 8):
-                n += table[code] != 0
+            count = low[code]
+            n += count == 0
+            if count == 255:
+                high[code] += np.uint32(1)
+                pages[code >> 8] = True
+                count = np.uint8(0)
+            low[code] = count + np.uint8(1)
     return n
 
 
 @jit
 def drain_table(
-    table: NDArray[np.uint32],  # IN and OUT: read, then left all zeros
-    pages: NDArray[np.bool_],  # IN and OUT: read, then left all false
+    words: NDArray[np.uint64],  # INOUT the bytes of `low`, eight at a time
+    low: NDArray[np.uint8],  # INOUT of count_codes: read, then left all zeros
+    high: NDArray[np.uint32],  # INOUT of count_codes, likewise
+    pages: NDArray[np.bool_],  # INOUT of count_codes, likewise
     colors: NDArray[np.uint8],  # OUT (n, channels), in code order
     counts: NDArray[np.uint64],  # OUT (n,)
 ) -> None:
-    """Move the counted colours out of `table`, and leave it ready for the next block."""
+    """Move the counted colours out of the table, and leave it ready for the next block."""
     channels = colors.shape[1]
     n = 0
-    for page in range(pages.size):
-        if not pages[page]:
+    for word in range(words.size):
+        if words[word] == 0:
             continue
-        pages[page] = False
-        for code in range(page << 8, (page + 1) << 8):
-            if table[code]:
+        full = pages[word >> 5]
+        for code in range(word << 3, (word + 1) << 3):
+            if low[code]:
                 for channel in range(channels):
                     colors[n, channel] = (code >> (8 * (channels - 1 - channel))) & 255
-                counts[n] = table[code]
-                table[code] = 0
+                counts[n] = low[code]
+                if full:
+                    counts[n] += np.uint64(255) * high[code]
+                    high[code] = 0
                 n += 1
-
-
-@jit
-def count_union(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
-    """Count the distinct rows of two sorted colour lists ``(n, channels)``."""
-    channels = a.shape[1]
-    i = j = n = 0
-    while i < a.shape[0] and j < b.shape[0]:
-        left, right = _code(a[i], channels), _code(b[j], channels)
-        i += left <= right
-        j += right <= left
-        n += 1
-    return int(n + (a.shape[0] - i) + (b.shape[0] - j))
+        words[word] = 0
+    pages[:] = False
 
 
 @jit
@@ -106,29 +94,31 @@ def merge_sorted(
     counts_a: NDArray[np.uint64],  # IN  (n_a,)
     colors_b: NDArray[np.uint8],  # IN  (n_b, channels), sorted, distinct
     counts_b: NDArray[np.uint64],  # IN  (n_b,)
-    colors: NDArray[np.uint8],  # OUT (count_union(a, b), channels)
-    counts: NDArray[np.uint64],  # OUT
-) -> None:
-    """Merge two sorted colour lists, adding the counts of shared colours."""
+    colors: NDArray[np.uint8],  # OUT (n_a + n_b, channels), of which the first n are filled
+    counts: NDArray[np.uint64],  # OUT (n_a + n_b,)
+) -> int:
+    """Merge two sorted colour lists, adding the counts of shared colours. Returns n."""
     channels = colors.shape[1]
-    i = j = 0
-    for n in range(colors.shape[0]):
-        left = right = 1 << 40  # past every code: that list is used up
-        if i < colors_a.shape[0]:
-            left = _code(colors_a[i], channels)
-        if j < colors_b.shape[0]:
-            right = _code(colors_b[j], channels)
-        total = np.uint64(0)
+    i = j = n = 0
+    past = 1 << 40  # past every code: that list is used up
+    left = _code(colors_a[0], channels) if colors_a.shape[0] else past
+    right = _code(colors_b[0], channels) if colors_b.shape[0] else past
+    while left != past or right != past:
         code = min(left, right)
+        total = np.uint64(0)
         if left == code:
             total += counts_a[i]
             i += 1
+            left = _code(colors_a[i], channels) if i < colors_a.shape[0] else past
         if right == code:
             total += counts_b[j]
             j += 1
+            right = _code(colors_b[j], channels) if j < colors_b.shape[0] else past
         for channel in range(channels):
             colors[n, channel] = (code >> (8 * (channels - 1 - channel))) & 255
         counts[n] = total
+        n += 1
+    return n
 
 
 @jit

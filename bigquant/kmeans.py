@@ -20,8 +20,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from bigquant import lloyd
+from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
-from bigquant.histogram import ColorHistogram, count_rows
+from bigquant.histogram import count_rows
 from bigquant.nearest import assign
 
 ALGORITHMS = ("auto", "histogram", "dask-ml")
@@ -53,7 +54,8 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         "auto" is the same. "dask-ml" runs upstream's own fit on the blocks, as float32 and
         with `tol` scaled as above: many passes, for comparison.
     n_init : "auto" or int
-        Restarts, the best of which is kept; "auto" is 10. Not used by "dask-ml".
+        Restarts, the best of which are improved further; "auto" is 20, fewer where there is
+        much to do. Not used by "dask-ml".
     oversampling_factor, init_max_iter
         Of upstream's "k-means||"; used by "dask-ml" only.
     precompute_distances, copy_x, n_jobs
@@ -147,36 +149,26 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
             it lies, and only the centres travel.
         """
         self._check_parameters()
-        lazy = dask.delayed(histogram, traverse=False).persist()
-        n_distinct, n_features = lazy.colors.shape.compute()
-        if not n_distinct:
-            raise InputError("no row has a weight above 0: there is nothing to fit")
-        n_clusters = self.n_clusters
-        if n_distinct < n_clusters:
-            warnings.warn(
-                f"n_clusters is {n_clusters}, but the data has fewer distinct rows: "
-                f"{n_distinct}, and as many clusters are fitted",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-            n_clusters = n_distinct
         init: Any = (
             "random" if isinstance(self.init, str) and self.init == "random" else "k-means++"
         )
-        if not isinstance(self.init, str):
-            init = np.asarray(self.init, np.float64)[:n_clusters]
-            if init.shape[1] != n_features:
-                raise InputError(f"init has {init.shape[1]} features, the data {n_features}")
         found: lloyd.Fit = dask.delayed(lloyd.fit, pure=False)(
-            lazy.colors,
-            lazy.counts,
-            n_clusters,
-            init=init,
+            dask.delayed(histogram, traverse=False),
+            self.n_clusters,
+            init=init if isinstance(self.init, str) else np.asarray(self.init, np.float64),
             n_init=None if self.n_init == "auto" else self.n_init,
             max_iter=self.max_iter,
             tol=self.tol,
             seed=check_random_state(self.random_state).randint(2**31 - 1),
         ).compute()
+        n_distinct, n_features = found.centers.shape
+        if n_distinct < self.n_clusters:
+            warnings.warn(
+                f"n_clusters is {self.n_clusters}, but the data has fewer distinct rows: "
+                f"{n_distinct}, and as many clusters are fitted",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         self.cluster_centers_ = found.centers
         self.inertia_ = found.inertia
         self.n_iter_ = found.n_iter

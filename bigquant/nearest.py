@@ -70,63 +70,63 @@ def nearest_of_all(
 
 
 @jit
-def removal_costs(
-    points: NDArray[np.float64],  # IN  (n, channels)
-    weights: NDArray[np.float64],  # IN  (n,)
-    centers: NDArray[np.float64],  # IN  (k, channels)
-    costs: NDArray[np.float64],  # OUT (k,)
-) -> None:
-    """Sum what the points of each centre would lose if it were taken away."""
-    costs[:] = 0.0
-    for i in range(points.shape[0]):
-        best, second = np.inf, np.inf
-        label = 0
-        for j in range(centers.shape[0]):
-            d = 0.0
-            for channel in range(points.shape[1]):
-                delta = points[i, channel] - centers[j, channel]
-                d += delta * delta
-            if d < best:
-                best, second = d, best
-                label = j
-            elif d < second:
-                second = d
-        costs[label] += weights[i] * (second - best)
+def narrow(
+    centers: NDArray[np.float64],  # IN  (k, 3)
+    candidates: NDArray[np.int32],  # IN  ascending
+    n: int,  # how many of them count
+    corner: Any,  # (3,)
+    reach: int,  # the cube lies between corner and corner + reach
+    kept: NDArray[np.int32],  # OUT ascending
+) -> int:
+    """Keep the candidates that may be nearest to a point of a cube, and tell how many.
+
+    One that is farther from every point of the cube than the centre nearest to the cube's
+    middle is struck: it suffices to look at the corner of the cube that lies farthest in its
+    direction (Kanungo et al., "An efficient k-means clustering algorithm", 2002, section 2).
+    """
+    r0, g0, b0 = np.float64(corner[0]), np.float64(corner[1]), np.float64(corner[2])
+    half = 0.5 * reach
+    best, nearest = np.inf, 0
+    for i in range(n):
+        j = candidates[i]
+        dr, dg, db = centers[j, 0] - r0 - half, centers[j, 1] - g0 - half, centers[j, 2] - b0 - half
+        d = dr * dr + dg * dg + db * db
+        if d < best:
+            best, nearest = d, j
+    nr, ng, nb = centers[nearest, 0], centers[nearest, 1], centers[nearest, 2]
+    n_kept = 0
+    for i in range(n):
+        j = candidates[i]
+        cr, cg, cb = centers[j, 0], centers[j, 1], centers[j, 2]
+        vr = r0 + reach if cr > nr else r0
+        vg = g0 + reach if cg > ng else g0
+        vb = b0 + reach if cb > nb else b0
+        own = (vr - cr) ** 2 + (vg - cg) ** 2 + (vb - cb) ** 2
+        bound = (vr - nr) ** 2 + (vg - ng) ** 2 + (vb - nb) ** 2
+        if own <= bound + 1e-9 * (1.0 + bound):  # rounding must not strike a tie
+            kept[n_kept] = j
+            n_kept += 1
+    return n_kept
 
 
 @jit
-def _prune(
-    centers: NDArray[np.float64],
-    candidates: NDArray[np.int32],
-    low: tuple[int, int, int],
-    side: int,
-    kept: NDArray[np.int32],  # OUT, first n entries
+def nearest_candidate(
+    r: float,
+    g: float,
+    b: float,
+    centers: NDArray[np.float64],  # IN  (k, 3)
+    candidates: NDArray[np.int32],  # IN  ascending
+    n: int,  # how many of them count
 ) -> int:
-    """Keep the candidates that may be nearest to some colour of a cube.
-
-    A centre whose nearest point of the cube is farther than another centre's farthest
-    point can be struck. Returns how many are kept, in their old order.
-    """
-    bound = np.inf
-    for n in range(candidates.size):
-        far = 0.0
-        for channel in range(3):
-            c = centers[candidates[n], channel]
-            delta = max(abs(c - low[channel]), abs(low[channel] + side - c))
-            far += delta * delta
-        bound = min(bound, far)
-    bound += 1e-9 * (1.0 + bound)  # float centres: rounding must not strike a tie
-    n_kept = 0
-    for n in range(candidates.size):
-        near = 0.0
-        for channel in range(3):
-            c = centers[candidates[n], channel]
-            delta = max(low[channel] - c, c - (low[channel] + side), 0.0)
-            near += delta * delta
-        if near <= bound:
-            kept[n_kept] = candidates[n]
-            n_kept += 1
-    return n_kept
+    """Find a point's nearest centre; of equally near ones the lowest index."""
+    best, label = np.inf, 0
+    for i in range(n):
+        j = candidates[i]
+        dr, dg, db = r - centers[j, 0], g - centers[j, 1], b - centers[j, 2]
+        d = dr * dr + dg * dg + db * db
+        if d < best:
+            best, label = d, j
+    return label
 
 
 @jit
@@ -155,14 +155,14 @@ def cell_candidates(
     used = 0
     for cube in range(8**3):
         corner = ((cube >> 6) * 32, ((cube >> 3) & 7) * 32, (cube & 7) * 32)
-        n_coarse = _prune(centers, everyone, corner, 32, coarse)
+        n_coarse = narrow(centers, everyone, k, corner, 32, coarse)
         for part in range(4**3):
             low = (
                 corner[0] + (part >> 4) * CELL,
                 corner[1] + ((part >> 2) & 3) * CELL,
                 corner[2] + (part & 3) * CELL,
             )
-            n_fine = _prune(centers, coarse[:n_coarse], low, CELL, fine)
+            n_fine = narrow(centers, coarse, n_coarse, low, CELL, fine)
             if used + n_fine > lists.size:
                 grown = np.empty(2 * lists.size, np.int32)
                 grown[:used] = lists[:used]
@@ -209,26 +209,49 @@ def nearest_in_cells(
 @jit
 def fill_table(
     centers: NDArray[np.float64],  # IN  (k, 3)
-    starts: NDArray[np.int64],  # IN  of cell_candidates
-    ids: NDArray[np.int32],  # IN  of cell_candidates
     first_label: int,
     table: NDArray[Any],  # OUT (2 ** 24,) uint8 or uint16 labels by code
 ) -> None:
     """Fill the table that gives every 24-bit colour the label of its nearest centre."""
-    for cell in range(starts.size - 1):
-        r0, g0, b0 = (cell >> 10) * CELL, ((cell >> 5) & 31) * CELL, (cell & 31) * CELL
-        only = starts[cell + 1] - starts[cell] == 1
-        for r in range(r0, r0 + CELL):
-            for g in range(g0, g0 + CELL):
-                for b in range(b0, b0 + CELL):
-                    label = ids[starts[cell]]
-                    if not only:
-                        best = np.inf
-                        for n in range(starts[cell], starts[cell + 1]):
-                            j = ids[n]
-                            dr, dg, db = r - centers[j, 0], g - centers[j, 1], b - centers[j, 2]
-                            d = dr * dr + dg * dg + db * db
-                            if d < best:
-                                best = d
-                                label = j
-                    table[(r << 16) | (g << 8) | b] = label + first_label
+    k = centers.shape[0]
+    lists = np.empty((4, k), np.int32)
+    lists[0] = np.arange(k)
+    for large in range(8**3):
+        r0, g0, b0 = (large >> 6) * 32, ((large >> 3) & 7) * 32, (large & 7) * 32
+        n_large = narrow(centers, lists[0], k, (r0, g0, b0), 31, lists[1])
+        for cell in range(4**3):
+            r1 = r0 + (cell >> 4) * CELL
+            g1 = g0 + ((cell >> 2) & 3) * CELL
+            b1 = b0 + (cell & 3) * CELL
+            n_cell = narrow(centers, lists[1], n_large, (r1, g1, b1), CELL - 1, lists[2])
+            if n_cell == 1:
+                _fill_cube(centers, lists[2], 1, (r1, g1, b1), CELL, first_label, table)
+                continue
+            half = CELL // 2
+            for part in range(2**3):
+                corner = (
+                    r1 + (part >> 2) * half,
+                    g1 + ((part >> 1) & 1) * half,
+                    b1 + (part & 1) * half,
+                )
+                n = narrow(centers, lists[2], n_cell, corner, half - 1, lists[3])
+                _fill_cube(centers, lists[3], n, corner, half, first_label, table)
+
+
+@jit
+def _fill_cube(
+    centers: NDArray[np.float64],
+    candidates: NDArray[np.int32],
+    n: int,
+    corner: tuple[int, int, int],
+    side: int,
+    first_label: int,
+    table: NDArray[Any],
+) -> None:
+    label = candidates[0]
+    for r in range(corner[0], corner[0] + side):
+        for g in range(corner[1], corner[1] + side):
+            for b in range(corner[2], corner[2] + side):
+                if n > 1:
+                    label = nearest_candidate(float(r), float(g), float(b), centers, candidates, n)
+                table[(r << 16) | (g << 8) | b] = label + first_label

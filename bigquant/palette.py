@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
-from bigquant.nearest import assign
 
 #: Most labels that 16 bits can hold beside the reserved one.
 MAX_COLORS = 65535
@@ -80,18 +80,14 @@ class Palette:
 
     @classmethod
     def from_fit(
-        cls,
-        colors: NDArray[np.uint8],
-        counts: NDArray[np.uint64],
-        centers: NDArray[np.float64],
-        first_label: int = 0,
+        cls, histogram: ColorHistogram, centers: NDArray[np.float64], first_label: int = 0
     ) -> Palette:
         """Order and round fitted centres, and count what they will be nearest to.
 
         Parameters
         ----------
-        colors, counts : ndarray, (n, channels) uint8 and (n,) uint64
-            The image's histogram.
+        histogram : ColorHistogram
+            The image's.
         centers : ndarray, (k, channels), float64
             In any order.
         first_label : {0, 1}
@@ -103,18 +99,19 @@ class Palette:
             Centres by the pixels nearest to them, most common first, then by value. Two
             that round to one colour become one, so there may be fewer than came in.
         """
-        labels, _ = assign(colors, centers)
-        masses = np.bincount(labels, weights=counts, minlength=len(centers))
+        masses = histogram.gather(centers)[:, 0]
         order = np.lexsort((*centers.T[::-1], -masses))
         centers = centers[order]
         rounded = np.rint(centers.clip(0, 255)).astype(np.uint8)
         firsts = np.sort(np.unique(rounded, axis=0, return_index=True)[1])
         centers, rounded = centers[firsts], rounded[firsts]
-        labels, distances = assign(colors, rounded.astype(np.float64))
-        totals = np.zeros(len(rounded), np.uint64)
-        np.add.at(totals, labels, counts)
-        inertia = int((counts * distances.astype(np.uint64)).sum())  # integers, so exact
-        return cls(centers, rounded, totals, first_label, inertia)
+        whole = rounded.astype(np.int64)
+        moments = histogram.gather(rounded.astype(np.float64))
+        totals, sums, squares = moments[:, 0], moments[:, 1:-1], moments[:, -1]
+        # sum of |x - c|**2 over all pixels x, in whole numbers, so exact
+        errors = squares - 2 * (whole * sums).sum(axis=1) + totals * (whole**2).sum(axis=1)
+        counts = totals.astype(np.uint64)
+        return cls(centers, rounded, counts, first_label, int(errors.sum()))
 
     def with_facts(self, **facts: Any) -> Palette:
         """Add facts of the fit."""

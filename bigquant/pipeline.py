@@ -194,7 +194,7 @@ def quantize(
     _log.info("%d distinct colours; fitting %d of them", n_colors, min(k, n_colors))
     centers = _fit(opened, histogram, min(k, n_colors), algorithm, n_init, random_state)
     palette: Palette = dask.delayed(Palette.from_fit, pure=False)(
-        histogram.colors, histogram.counts, centers, int(has_alpha)
+        histogram, centers, int(has_alpha)
     ).compute()
     if palette.k < k:
         why = "some centres round to the same colour"

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from bigquant import kernels
 from bigquant.bands import split_channels
-from bigquant.nearest import assign, cell_candidates, fill_table
+from bigquant.nearest import assign, fill_table
 from bigquant.painting import paint_block
 from bigquant.palette import Palette
+
+#: Up to so many distances an image is labelled in less time than a table is made.
+_FEW_DISTANCES = 1 << 22
 
 _lock = threading.Lock()
 
@@ -34,8 +37,9 @@ def remap(image: da.Array, palette: Palette) -> da.Array:
     dask.array.Array, (y, x), uint8 or uint16
         Same chunks; reads nothing before it is computed.
     """
+    few = image.shape[0] * image.shape[1] * palette.k < _FEW_DISTANCES
     return image.map_blocks(
-        label_block,
+        compare_block if few else label_block,
         palette.colors,
         palette.first_label,
         token="remap-block",
@@ -70,6 +74,24 @@ def label_block(
     return labels
 
 
+def compare_block(
+    pixels: NDArray[np.uint8], colors: NDArray[np.uint8], first_label: int
+) -> NDArray[Any]:
+    """Label one block as `label_block` does, without a table, which takes long to make."""
+    channels, has_alpha = split_channels(pixels.shape[2])
+    rows = pixels[..., :channels].reshape(-1, channels)
+    labels, _ = assign(rows, colors.astype(np.float64))
+    labels = (labels + first_label).astype(_label_dtype(colors, first_label))
+    labels = labels.reshape(pixels.shape[:2])
+    if has_alpha:
+        labels[pixels[..., -1] == 0] = 0
+    return labels
+
+
+def _label_dtype(colors: NDArray[np.uint8], first_label: int) -> type[np.unsignedinteger[Any]]:
+    return np.uint8 if len(colors) + first_label <= 256 else np.uint16
+
+
 def lookup_table(colors: NDArray[np.uint8], first_label: int) -> NDArray[Any]:
     """Get the label of every possible colour, by its code.
 
@@ -83,10 +105,10 @@ def lookup_table(colors: NDArray[np.uint8], first_label: int) -> NDArray[Any]:
 def _build_table(data: bytes, shape: tuple[int, int], first_label: int) -> NDArray[Any]:
     colors = np.frombuffer(data, np.uint8).reshape(shape)
     centers = colors.astype(np.float64)
-    dtype = np.uint8 if len(colors) + first_label <= 256 else np.uint16
+    dtype = _label_dtype(colors, first_label)
     if shape[1] == 3:
         table = np.empty(1 << 24, dtype)
-        fill_table(centers, *cell_candidates(centers), first_label, table)
+        fill_table(centers, first_label, table)
         return table
     labels, _ = assign(np.arange(256, dtype=np.uint8)[:, None], centers)
     return (labels + first_label).astype(dtype)

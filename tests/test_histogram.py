@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import chunked, images
 
+from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import BigquantError, InputError
-from bigquant.histogram import ColorHistogram, count_colors, count_rows, merge_tree
+from bigquant.histogram import count_colors, count_rows, merge_tree
 
 
 @given(chunked())
@@ -103,7 +104,7 @@ def test_rows_that_are_not_finite_are_refused():
 
 
 def test_too_many_distinct_rows_are_refused(monkeypatch):
-    monkeypatch.setattr("bigquant.histogram.MAX_DISTINCT", 10)
+    monkeypatch.setattr("bigquant.colorcounts.MAX_DISTINCT", 10)
     rows = da.from_array(np.arange(20.0)[:, None], chunks=5)
     with pytest.raises(BigquantError, match="more than 10 distinct rows"):
         count_rows(rows).compute(scheduler="sync")

@@ -22,38 +22,50 @@ JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") == "0"
 # ---------------------------------------------------------------- counting and looking up
 
 
+def empty_table(channels):
+    n_codes = 256**channels
+    low, high = np.zeros(n_codes, np.uint8), np.zeros(n_codes, np.uint32)
+    return low, high, np.zeros(n_codes // 256, np.bool_)
+
+
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("channels", [1, 2] if not JIT else [1, 2, 3])
 def test_counts_are_those_of_numpy_and_the_table_is_left_empty(channels, alpha, rng):
     pixels = rng.integers(0, 3, (7, 9, channels + alpha)).astype(np.uint8) * 100
-    table, pages = np.zeros(256**channels, np.uint32), np.zeros(256 ** (channels - 1), np.bool_)
-    kernels.count_codes(pixels, channels, table, pages)
-    n = kernels.count_distinct(table, pages)
+    table = empty_table(channels)
+    n = kernels.count_codes(pixels, channels, *table)
     colors, counts = np.empty((n, channels), np.uint8), np.empty(n, np.uint64)
-    kernels.drain_table(table, pages, colors, counts)
+    kernels.drain_table(table[0].view(np.uint64), *table, colors, counts)
     rows = pixels.reshape(-1, channels + alpha)
     if alpha:
         rows = rows[rows[:, -1] > 0, :-1]
     expected, times = reference.count(rows)
     np.testing.assert_array_equal(colors, expected)
     np.testing.assert_array_equal(counts, times)
-    assert not table.any()
-    assert not pages.any()
+    assert not any(part.any() for part in table)
 
 
-def test_merging_adds_the_counts_of_shared_colors(rng):
-    a, n_a = reference.count(rng.integers(0, 3, (20, 3)).astype(np.uint8))
-    b, n_b = reference.count(rng.integers(1, 4, (20, 3)).astype(np.uint8))
-    n_a, n_b = n_a.astype(np.uint64), n_b.astype(np.uint64)
-    n = kernels.count_union(a, b)
-    colors, counts = np.empty((n, 3), np.uint8), np.empty(n, np.uint64)
-    kernels.merge_sorted(a, n_a, b, n_b, colors, counts)
-    rows = np.concatenate(
-        [np.repeat(a, n_a.astype(int), axis=0), np.repeat(b, n_b.astype(int), axis=0)]
-    )
+def test_counts_beyond_a_byte():
+    counts = np.array([1, 254, 255, 256, 509, 510, 511, 1000])
+    pixels = np.repeat(np.arange(8, dtype=np.uint8), counts)[None, :, None]
+    table = empty_table(1)
+    n = kernels.count_codes(pixels, 1, *table)
+    colors, found = np.empty((n, 1), np.uint8), np.empty(n, np.uint64)
+    kernels.drain_table(table[0].view(np.uint64), *table, colors, found)
+    np.testing.assert_array_equal(found, counts)
+    assert not any(part.any() for part in table)
+
+
+@pytest.mark.parametrize(("first", "second"), [(20, 20), (0, 5), (5, 0), (1, 1)])
+def test_merging_adds_the_counts_of_shared_colors(first, second, rng):
+    a, n_a = reference.count(rng.integers(0, 3, (first, 3)).astype(np.uint8))
+    b, n_b = reference.count(rng.integers(1, 4, (second, 3)).astype(np.uint8))
+    colors, counts = np.empty((len(a) + len(b), 3), np.uint8), np.empty(len(a) + len(b), np.uint64)
+    n = kernels.merge_sorted(a, n_a.astype(np.uint64), b, n_b.astype(np.uint64), colors, counts)
+    rows = np.concatenate([np.repeat(a, n_a, axis=0), np.repeat(b, n_b, axis=0)])
     expected, times = reference.count(rows)
-    np.testing.assert_array_equal(colors, expected)
-    np.testing.assert_array_equal(counts, times)
+    np.testing.assert_array_equal(colors[:n], expected)
+    np.testing.assert_array_equal(counts[:n], times)
 
 
 def test_a_table_labels_pixels_and_alpha_0_is_label_0(rng):
@@ -65,11 +77,11 @@ def test_a_table_labels_pixels_and_alpha_0_is_label_0(rng):
     np.testing.assert_array_equal(labels, np.where(pixels[..., 1] > 0, table[pixels[..., 0]], 0))
 
 
-def test_planes_have_the_colors_of_the_labels(rng):
+def test_labels_get_their_colors(rng):
     labels, table = rng.integers(0, 5, (4, 3)), rng.integers(0, 256, (5, 3)).astype(np.uint8)
-    planes = np.empty((3, 4, 3), np.uint8)
-    painting.fill_planes(labels, table, planes)
-    np.testing.assert_array_equal(np.moveaxis(planes, 0, 2), table[labels])
+    colors = np.empty((4, 3, 3), np.uint8)
+    painting.fill_colors(labels, table, colors)
+    np.testing.assert_array_equal(colors, table[labels])
 
 
 # ---------------------------------------------------------------- the nearest centre
@@ -98,14 +110,20 @@ def test_cells_give_the_same_as_trying_every_center(rng):
     np.testing.assert_array_equal(distances, squares)
 
 
-def test_taking_a_center_away_costs_what_it_costs(rng):
-    points, weights, centers = rng.random((40, 3)), rng.random(40), rng.random((5, 3))
-    costs = np.empty(5)
-    nearest.removal_costs(points, weights, centers, costs)
-    _, before = reference.nearest(points, centers)
-    for j in range(5):
-        _, after = reference.nearest(points, np.delete(centers, j, axis=0))
-        np.testing.assert_allclose(costs[j], weights @ after - weights @ before)
+def test_a_cube_keeps_every_center_that_is_nearest_to_one_of_its_points(rng):
+    points = np.stack(np.meshgrid(*[np.arange(64, 72)] * 3), axis=3).reshape(-1, 3)
+    sizes = []
+    for _ in range(10):
+        centers = np.rint(rng.normal(68, 9, (12, 3)))  # ties abound
+        kept = np.empty(12, np.int32)
+        everyone = np.arange(12).astype(np.int32)
+        n = nearest.narrow(centers, everyone, 12, np.full(3, 64, np.uint8), 7, kept)
+        differences = ((points[:, None] - centers[None]) ** 2).sum(axis=2)
+        needed = (differences == differences.min(axis=1, keepdims=True)).any(axis=0)
+        assert set(np.flatnonzero(needed)) <= set(kept[:n].tolist())
+        assert (np.diff(kept[:n]) > 0).all()
+        sizes.append(n)
+    assert np.mean(sizes) < 10
 
 
 # ---------------------------------------------------------------- halves
@@ -115,20 +133,20 @@ def test_taking_a_center_away_costs_what_it_costs(rng):
 @pytest.mark.parametrize("nodata", [False, True])
 def test_halves_are_brute_forces(nodata, shape, rng):
     labels = rng.integers(0, 3, shape).astype(np.uint16) * 30_000
-    colors = rng.integers(0, 256, (3, *shape)).astype(np.uint8)
+    colors = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
     valid = (labels > 0).astype(np.uint8)
     half = tuple(-(-side // 2) for side in shape)
-    halved, means = np.empty(half, np.uint16), np.empty((3, *half), np.uint8)
+    halved, means = np.empty(half, np.uint16), np.empty((*half, 3), np.uint8)
     pyramid.halve_labels(labels, nodata, halved)
     np.testing.assert_array_equal(halved, reference.halve_labels(labels, nodata))
     pyramid.halve_colors(colors, means)
     everywhere = np.ones(shape, bool)
-    expected, _ = reference.halve_colors(np.moveaxis(colors, 0, 2), everywhere)
-    np.testing.assert_array_equal(np.moveaxis(means, 0, 2), expected)
+    expected, _ = reference.halve_colors(colors, everywhere)
+    np.testing.assert_array_equal(means, expected)
     still_valid = np.empty(half, np.uint8)
     pyramid.halve_valid_colors(colors, valid, means, still_valid)
-    expected, remaining = reference.halve_colors(np.moveaxis(colors, 0, 2), valid > 0)
-    np.testing.assert_array_equal(np.moveaxis(means, 0, 2), expected)
+    expected, remaining = reference.halve_colors(colors, valid > 0)
+    np.testing.assert_array_equal(means, expected)
     np.testing.assert_array_equal(still_valid, remaining)
 
 

@@ -44,7 +44,7 @@ def test_both_ways_of_assign_give_the_same_bits(rng, k, integral):
 def test_the_table_holds_the_nearest_centre_of_every_colour(rng, k):
     centers = rng.integers(0, 256, (k, 3)).astype(np.float64)
     table = np.empty(1 << 24, np.uint16)
-    nearest.fill_table(centers, *nearest.cell_candidates(centers), 1, table)
+    nearest.fill_table(centers, 1, table)
     colors = all_codes(4999)
     expected, _ = reference.nearest(colors, centers)
     np.testing.assert_array_equal(table[::4999], expected + 1)

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import images, palettes
 
+from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
-from bigquant.histogram import ColorHistogram
 from bigquant.palette import Palette
 
 
 def fitted(image, centers, first_label=0):
     depth = centers.shape[1]
     histogram = ColorHistogram.create(depth).add(image)
-    return Palette.from_fit(histogram.colors, histogram.counts, centers, first_label)
+    return Palette.from_fit(histogram, centers, first_label)
 
 
 def test_colours_come_most_common_first_then_by_value():

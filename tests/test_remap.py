@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import reference
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import chunked, palettes
 
@@ -11,6 +11,12 @@ from bigquant.palette import Palette
 from bigquant.remap import paint, remap
 
 
+@pytest.fixture(params=[0, 1 << 40], ids=["by table", "by comparison"], autouse=True)
+def both_ways(request, monkeypatch):
+    monkeypatch.setattr("bigquant.remap._FEW_DISTANCES", request.param)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chunked(), st.data())
 def test_labels_equal_the_reference_for_any_chunks(pair, data):
     image, lazy = pair

@@ -1,0 +1,200 @@
+"""What the fit runs on: weighted points, from the means of coarse bins to all colours.
+
+8-bit RGB with whole counts stands in a `ColorTree`, where sums are exact and most colours
+need no look; points of any other kind are compared with every centre.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigquant import kernels
+from bigquant.colorcounts import ColorHistogram
+from bigquant.colortree import ColorTree
+from bigquant.nearest import assign
+
+Floats = NDArray[np.float64]
+
+#: Depths of a tree that are levels; bits per channel of the bins of other points, and up to
+#: how many points there are none.
+_DEPTHS = (4, 5, 6)
+_BITS = (5, 6)
+_FEW_POINTS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What is nearest to each of k centres, summed up.
+
+    Parameters
+    ----------
+    masses : ndarray, (k,), float64
+        Sum of the weights.
+    means : ndarray, (k, channels), float64
+        Weighted mean; meaningless where the mass is 0.
+    inertia : float
+        Sum of weight x squared distance to these means.
+    """
+
+    masses: Floats
+    means: Floats
+    inertia: float
+
+
+class PointSet(Protocol):
+    """Weighted points, and what k-means asks of them."""
+
+    @property
+    def size(self) -> int:
+        """Number of points."""
+
+    @property
+    def points(self) -> Floats:
+        """The points, (n, channels)."""
+
+    @property
+    def weights(self) -> Floats:
+        """Their weights, (n,)."""
+
+    def variance(self) -> float:
+        """Mean over the channels of the weighted variance."""
+
+    def gather(self, centers: Floats) -> Gathered:
+        """Sum up what is nearest to each centre."""
+
+    def assign(self, centers: Floats) -> tuple[NDArray[np.int32], Floats]:
+        """Label every point with its nearest centre, and tell its squared distance."""
+
+    def inertia(self, centers: Floats) -> float:
+        """Sum weight x squared distance to the nearest centre."""
+
+
+def levels_of(histogram: ColorHistogram) -> list[PointSet]:
+    """List the levels that a fit climbs: means of coarse bins, of finer bins, all colours."""
+    levels: list[PointSet] = []
+    everything: PointSet
+    if histogram.tree is not None:
+        levels = [Cubes(histogram.tree, depth) for depth in _DEPTHS]
+        everything = Cubes(histogram.tree, None)
+    else:
+        points, weights = histogram.colors, histogram.counts
+        everything = Points(points.astype(np.float64), weights.astype(np.float64))
+        if len(points) > _FEW_POINTS and points.shape[1] <= 3:
+            levels = [_bin_means(everything, bits) for bits in _BITS]
+    return [*(level for level in levels if level.size <= everything.size // 2), everything]
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Any points, (n, channels) and (n,)."""
+
+    points: Floats
+    weights: Floats
+
+    @property
+    def size(self) -> int:
+        """See `PointSet`, here and below."""
+        return len(self.points)
+
+    def variance(self) -> float:  # noqa: D102
+        total = self.weights.sum()
+        variances = []
+        for column in self.points.T:
+            mean = kernels.weighted_sum(self.weights, column) / total
+            variances.append(kernels.weighted_sum(self.weights, (column - mean) ** 2) / total)
+        return float(np.mean(variances))
+
+    def gather(self, centers: Floats) -> Gathered:  # noqa: D102
+        labels, distances = self.assign(centers)
+        sums, masses = np.empty_like(centers), np.empty(len(centers))
+        kernels.accumulate(self.points, self.weights, labels, sums, masses)
+        means = sums / np.where(masses, masses, 1)[:, None]
+        gained = masses * ((means - centers) ** 2).sum(axis=1)
+        total = kernels.weighted_sum(self.weights, distances)
+        return Gathered(masses, means, max(0.0, total - float(gained.sum())))
+
+    def assign(self, centers: Floats) -> tuple[NDArray[np.int32], Floats]:  # noqa: D102
+        return assign(self.points, centers)
+
+    def inertia(self, centers: Floats) -> float:  # noqa: D102
+        return kernels.weighted_sum(self.weights, self.assign(centers)[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Cubes:
+    """The means of the cubes of one depth of a tree; without a depth, all its colours."""
+
+    tree: ColorTree
+    depth: int | None
+
+    @functools.cached_property
+    def _moments(self) -> NDArray[np.int64]:
+        chosen: NDArray[np.bool_] = self.tree.depths == self.depth
+        return self.tree.moments[chosen]
+
+    @property
+    def size(self) -> int:
+        """See `PointSet`, here and below."""
+        return len(self.tree.colors if self.depth is None else self._moments)
+
+    @functools.cached_property
+    def points(self) -> Floats:  # noqa: D102
+        if self.depth is None:
+            return self.tree.colors.astype(np.float64)
+        return self._moments[:, 1:4] / self._moments[:, :1].astype(np.float64)
+
+    @functools.cached_property
+    def weights(self) -> Floats:  # noqa: D102
+        counts = self.tree.counts if self.depth is None else self._moments[:, 0]
+        return counts.astype(np.float64)
+
+    def variance(self) -> float:  # noqa: D102
+        count, *sums, squares = self.tree.moments[self.tree.depths == 1].sum(axis=0).tolist()
+        return float((count * squares - sum(s * s for s in sums)) / (3 * count**2))
+
+    def gather(self, centers: Floats) -> Gathered:  # noqa: D102
+        moments = self.tree.gather(centers, self.depth)
+        masses, sums = moments[:, 0].astype(np.float64), moments[:, 1:4].astype(np.float64)
+        means = sums / np.where(masses, masses, 1)[:, None]
+        inertia = float((moments[:, 4] - (sums * means).sum(axis=1)).sum())
+        return Gathered(masses, means, max(0.0, inertia))
+
+    def assign(self, centers: Floats) -> tuple[NDArray[np.int32], Floats]:  # noqa: D102
+        if self.depth is None:
+            return assign(self.tree.colors, centers)
+        labels = np.empty(len(self.tree.depths), np.int32)
+        self.tree.gather(centers, self.depth, labels)
+        labels = labels[self.tree.depths == self.depth]
+        return labels, ((self.points - centers[labels]) ** 2).sum(axis=1)
+
+    def inertia(self, centers: Floats) -> float:  # noqa: D102
+        total = 0.0
+        moments = self.tree.gather(centers, self.depth).tolist()
+        for (count, *sums, squares), center in zip(moments, centers.tolist(), strict=True):
+            if count:  # in whole numbers: no error where there is none
+                around_mean = (count * squares - sum(s * s for s in sums)) / count
+                shifts = (c - s / count for s, c in zip(sums, center, strict=True))
+                total += around_mean + count * sum(d * d for d in shifts)
+        return total
+
+
+def _bin_means(points: Points, bits: int) -> Points:
+    """Average the points in every occupied bin of a grid of 2**bits a channel.
+
+    The grid spans the values that occur, so it suits any range.
+    """
+    bins = np.zeros(points.size, np.int64)
+    for column in points.points.T:
+        low, high = float(column.min()), float(column.max())
+        scale = (1 << bits) / (high - low) * (1 - 1e-12) if high > low else 0.0
+        bins = (bins << bits) | ((column - low) * scale).astype(np.int64)
+    masses = np.bincount(bins, weights=points.weights)
+    occupied = np.flatnonzero(masses)
+    sums = [np.bincount(bins, points.weights * column)[occupied] for column in points.points.T]
+    kept = masses[occupied].astype(np.float64)
+    return Points(np.stack(sums, axis=1) / kept[:, None], kept)
