@@ -66,7 +66,7 @@ class Content:
         colors = valid = None
         if self.channels:
             assert self.table is not None
-            colors = np.moveaxis(paint_block(pixels, self.table), 2, 0)
+            colors = paint_block(pixels, self.table)
             valid = (pixels != 0).view(np.uint8) if self.nodata else None
         return Block(pixels if self.labels else None, colors, valid, self.nodata)
 

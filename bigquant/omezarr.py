@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import TransposeCodec, ZstdCodec
+from zarr.storage import LocalStore
 
 from bigquant.pyramid import Block
 from bigquant.tiling import Level
+from bigquant.zarr_shard import codec, write_shard
 
 LABELS = "labels/quantized"
 
@@ -88,15 +89,13 @@ class Sink:
 
     def write(self, level: int, row: int, column: int, block: Block) -> None:
         """Store the block of a level, by its place in the grid of blocks."""
-        height, width = self.levels[level].block
-        place = (
-            slice(row * height, (row + 1) * height),
-            slice(column * width, (column + 1) * width),
-        )
+        cut, folder = self.levels[level], Path(self.path)
         if block.colors is not None:
-            open_array(self.path, str(level))[:, *place] = block.colors
+            path = folder / f"{level}/c/0/{row}/{column}"
+            write_shard(path, block.colors, cut.inner, cut.shard)
         if block.labels is not None:
-            open_array(self.path, f"{LABELS}/{level}")[place] = block.labels
+            path = folder / f"{LABELS}/{level}/c/{row}/{column}"
+            write_shard(path, block.labels, cut.inner, cut.shard)
 
     def missing(self) -> list[str]:
         """List the shards that are not there: Zarr would read them as zeros, without a word."""
@@ -112,32 +111,25 @@ class Sink:
         return [shard for shard in shards if not (Path(self.path) / shard).is_file()]
 
 
-def open_array(path: str, name: str) -> zarr.Array[Any]:
-    """Open an array of the group for writing.
-
-    Chunks of zeros are stored too, so that a missing one is always a loss.
-    """
-    array = zarr.open_array(Path(path) / name, mode="r+")
-    return array.with_config({"write_empty_chunks": True})
-
-
 def _create_arrays(
     group: zarr.Group, levels: Sequence[Level], dtype: np.dtype[Any], depth: int | None
 ) -> None:
     lead = () if depth is None else (depth,)
     for number, level in enumerate(levels):
-        group.create_array(
+        array = group.create_array(
             str(number),
             shape=(*lead, *level.shape),
-            chunks=(*lead, *level.inner),
-            shards=(*lead, *level.shard),
+            chunks=(*lead, *level.shard),
             dtype=dtype,
-            # the bytes of a colour side by side: half as large as plane by plane, and faster
-            filters=TransposeCodec(order=(1, 2, 0)) if lead else None,
-            compressors=ZstdCodec(level=3),
+            serializer=codec(level.inner, depth),
+            compressors=None,
             fill_value=0,
             dimension_names=("y", "x") if depth is None else ("c", "y", "x"),
         )
+        assert isinstance(array.store, LocalStore)
+        folder = array.store.root / array.path / "c" / ("" if depth is None else "0")
+        for row in range(level.grid[0]):  # tasks write files, and would miss a folder removed
+            (folder / str(row)).mkdir(parents=True)
 
 
 def _multiscale(

@@ -23,21 +23,21 @@ def paint_block(labels: NDArray[Any], table: NDArray[np.uint8]) -> NDArray[np.ui
     Returns
     -------
     ndarray, (y, x, channels), uint8
-        A view of (channels, y, x) planes, which is how they are made fastest and stored.
     """
-    planes = np.empty((table.shape[1], *labels.shape), np.uint8)
-    fill_planes(labels, table, planes)
-    return np.moveaxis(planes, 0, 2)
+    colors = np.empty((*labels.shape, table.shape[1]), np.uint8)
+    fill_colors(labels, table, colors)
+    return colors
 
 
 @jit
-def fill_planes(
+def fill_colors(
     labels: NDArray[Any],  # IN  (y, x) below n
     table: NDArray[np.uint8],  # IN  (n, channels)
-    planes: NDArray[np.uint8],  # OUT (channels, y, x)
+    colors: NDArray[np.uint8],  # OUT (y, x, channels)
 ) -> None:
     """Look every label's colour up."""
     for y in range(labels.shape[0]):
-        for channel in range(planes.shape[0]):
-            for x in range(labels.shape[1]):
-                planes[channel, y, x] = table[labels[y, x], channel]
+        for x in range(labels.shape[1]):
+            label = labels[y, x]
+            for channel in range(colors.shape[2]):
+                colors[y, x, channel] = table[label, channel]

@@ -22,7 +22,7 @@ class Block:
     Parameters
     ----------
     labels : ndarray, (y, x), uint8 or uint16, optional
-    colors : ndarray, (channels, y, x), uint8, optional
+    colors : ndarray, (y, x, channels), uint8, optional
     valid : ndarray, (y, x), uint8, optional
         1 where `colors` hold any pixel that is part of the image; everywhere without it.
     nodata : bool
@@ -41,8 +41,8 @@ class Block:
             labels = np.empty(_half(self.labels.shape), self.labels.dtype)
             halve_labels(self.labels, self.nodata, labels)
         if self.colors is not None:
-            half = _half(self.colors.shape[1:])
-            colors = np.empty((len(self.colors), *half), np.uint8)
+            half = _half(self.colors.shape)
+            colors = np.empty((*half, self.colors.shape[2]), np.uint8)
             if self.valid is None:
                 halve_colors(self.colors, colors)
             else:
@@ -52,10 +52,8 @@ class Block:
 
     def stack(self) -> NDArray[Any]:
         """Pack the block into one array (y, x, layer), of the labels' type where there are any."""
-        layers = [] if self.labels is None else [self.labels]
-        layers += [] if self.colors is None else list(self.colors)
-        layers += [] if self.valid is None else [self.valid]
-        return np.stack(layers, axis=2)
+        layers = [layer for layer in (self.labels, self.colors, self.valid) if layer is not None]
+        return np.dstack(layers)
 
     @classmethod
     def unstack(cls, layers: NDArray[Any], *, labels: bool, channels: int, nodata: bool) -> Block:
@@ -63,9 +61,7 @@ class Block:
         rest = layers[..., int(labels) :]
         return cls(
             np.ascontiguousarray(layers[..., 0]) if labels else None,
-            np.ascontiguousarray(np.moveaxis(rest[..., :channels], 2, 0), np.uint8)
-            if channels
-            else None,
+            np.ascontiguousarray(rest[..., :channels], np.uint8) if channels else None,
             np.ascontiguousarray(rest[..., channels], np.uint8) if channels and nodata else None,
             nodata,
         )
@@ -109,26 +105,26 @@ def halve_labels(
 
 @jit
 def halve_colors(
-    colors: NDArray[np.uint8],  # IN  (channels, y, x)
-    halved: NDArray[np.uint8],  # OUT (channels, ceil(y / 2), ceil(x / 2))
+    colors: NDArray[np.uint8],  # IN  (y, x, channels)
+    halved: NDArray[np.uint8],  # OUT (ceil(y / 2), ceil(x / 2), channels)
 ) -> None:
     """Take the mean of 2 x 2 values, rounded half up."""
-    _, height, width = colors.shape
-    for channel in range(colors.shape[0]):
-        for y in range(halved.shape[1]):
-            top, bottom = 2 * y, min(2 * y + 1, height - 1)
-            for x in range(halved.shape[2]):
-                left, right = 2 * x, min(2 * x + 1, width - 1)
-                upper = np.int64(colors[channel, top, left]) + colors[channel, top, right]
-                lower = np.int64(colors[channel, bottom, left]) + colors[channel, bottom, right]
-                halved[channel, y, x] = (upper + lower + 2) >> 2
+    height, width, channels = colors.shape
+    for y in range(halved.shape[0]):
+        top, bottom = 2 * y, min(2 * y + 1, height - 1)
+        for x in range(halved.shape[1]):
+            left, right = 2 * x, min(2 * x + 1, width - 1)
+            for channel in range(channels):
+                upper = np.int32(colors[top, left, channel]) + colors[top, right, channel]
+                lower = np.int32(colors[bottom, left, channel]) + colors[bottom, right, channel]
+                halved[y, x, channel] = (upper + lower + 2) >> 2
 
 
 @jit
 def halve_valid_colors(
-    colors: NDArray[np.uint8],  # IN  (channels, y, x)
+    colors: NDArray[np.uint8],  # IN  (y, x, channels)
     valid: NDArray[np.uint8],  # IN  (y, x) 0 or 1
-    halved: NDArray[np.uint8],  # OUT (channels, ceil(y / 2), ceil(x / 2))
+    halved: NDArray[np.uint8],  # OUT (ceil(y / 2), ceil(x / 2), channels)
     halved_valid: NDArray[np.uint8],  # OUT (ceil(y / 2), ceil(x / 2))
 ) -> None:
     """Take the mean of the valid ones of 2 x 2 values, rounded half up; 0 where none is."""
@@ -142,10 +138,10 @@ def halve_valid_colors(
             c, d = np.int32(valid[bottom, left]), np.int32(valid[bottom, right])
             n = a + b + c + d
             halved_valid[y, x] = n > 0
-            for channel in range(colors.shape[0]):
-                total = a * colors[channel, top, left] + b * colors[channel, top, right]
-                total += c * colors[channel, bottom, left] + d * colors[channel, bottom, right]
+            for channel in range(colors.shape[2]):
+                total = a * colors[top, left, channel] + b * colors[top, right, channel]
+                total += c * colors[bottom, left, channel] + d * colors[bottom, right, channel]
                 if n == 4:
-                    halved[channel, y, x] = (total + 2) >> 2
+                    halved[y, x, channel] = (total + 2) >> 2
                 else:
-                    halved[channel, y, x] = (2 * total + n) // (2 * n) if n else 0
+                    halved[y, x, channel] = (2 * total + n) // (2 * n) if n else 0

@@ -43,7 +43,7 @@ class Sink:
         """Store the block of a level, by its place in the grid of blocks."""
         pixels = block.labels
         if block.colors is not None:
-            pixels = block.colors[0] if len(block.colors) == 1 else np.moveaxis(block.colors, 0, 2)
+            pixels = block.colors[..., 0] if block.colors.shape[2] == 1 else block.colors
         assert pixels is not None
         encode_part(self.part(level, row, column), pixels, self.levels[level].inner)
 

@@ -63,7 +63,7 @@ def no_space():
 def fail_after(monkeypatch, blocks, error):
     """Let the writers' work raise `error` after a number of blocks."""
     calls = []
-    open_array, encode_part = omezarr.open_array, tiff_writer.encode_part
+    write_shard, encode_part = omezarr.write_shard, tiff_writer.encode_part
 
     def count(function, *arguments):
         calls.append(1)
@@ -71,7 +71,7 @@ def fail_after(monkeypatch, blocks, error):
             raise error
         return function(*arguments)
 
-    monkeypatch.setattr(omezarr, "open_array", lambda *a: count(open_array, *a))
+    monkeypatch.setattr(omezarr, "write_shard", lambda *a: count(write_shard, *a))
     monkeypatch.setattr(tiff_writer, "encode_part", lambda *a: count(encode_part, *a))
 
 
@@ -341,8 +341,8 @@ def test_no_task_writes_on_after_a_failure(path, monkeypatch):
             return function(*arguments)
         raise no_space()
 
-    open_array, encode_part = omezarr.open_array, tiff_writer.encode_part
-    monkeypatch.setattr(omezarr, "open_array", lambda *a: act(open_array, *a))
+    write_shard, encode_part = omezarr.write_shard, tiff_writer.encode_part
+    monkeypatch.setattr(omezarr, "write_shard", lambda *a: act(write_shard, *a))
     monkeypatch.setattr(tiff_writer, "encode_part", lambda *a: act(encode_part, *a))
     with pytest.raises(BigquantError):
         write(path)

@@ -128,19 +128,18 @@ def test_a_task_that_fails_on_a_cluster_leaves_nothing(local, tmp_path):
 
 
 def test_an_interrupted_run_waits_for_its_workers(tmp_path):
-    """A worker that has opened its array writes on: that must not bring the folder back."""
-    flag = tmp_path / "opened"
+    """A worker that has begun to write a block writes on: that must not bring the folder back."""
+    flag = tmp_path / "begun"
 
     def dawdle():
         from bigquant import omezarr
 
-        def open_array(path, name, open_array=omezarr.open_array):
-            array = open_array(path, name)
+        def write_shard(*arguments, write_shard=omezarr.write_shard):
             flag.touch()
             time.sleep(1.5)
-            return array
+            write_shard(*arguments)
 
-        omezarr.open_array = open_array
+        omezarr.write_shard = write_shard
 
     def interrupt():
         while not flag.exists():

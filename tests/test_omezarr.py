@@ -23,6 +23,7 @@ from bigquant import Palette, omezarr, open_image, quantize
 from bigquant.errors import PaletteWarning
 from bigquant.source import Source
 from bigquant.write import write_zarr
+from bigquant.zarr_shard import write_shard
 
 SHAPES = {
     "gray": (45, 60),
@@ -211,46 +212,41 @@ def test_color_profile_and_resolution_stand_in_the_attributes(tmp_path, rng):
 
 
 @pytest.fixture
-def regions(monkeypatch):
-    """What every task wrote: (shards of the array, the region's slices)."""
+def shards(monkeypatch):
+    """What every task wrote: files, and the shapes of the block and of the shard."""
     written = []
-    open_array = omezarr.open_array
 
-    class Recorder:
-        def __init__(self, array):
-            self.array = array
+    def record(path, block, inner, shard):
+        written.append((path, block.shape, shard))
+        write_shard(path, block, inner, shard)
 
-        def __setitem__(self, key, value):
-            written.append((self.array.shape[-2:], self.array.shards[-2:], key[-2:]))
-            self.array[key] = value
-
-    monkeypatch.setattr(omezarr, "open_array", lambda *names: Recorder(open_array(*names)))
+    monkeypatch.setattr(omezarr, "write_shard", record)
     return written
 
 
-def assert_whole_shards(regions):
-    """No shard has two writers: each region starts on a shard's border and ends on one."""
-    for shape, shards, key in regions:
-        for side, step, part in zip(shape, shards, key, strict=True):
-            assert part.start % step == 0
-            assert part.stop % step == 0 or part.stop == side
+def assert_whole_shards(shards):
+    """No shard has two writers, and none is larger than its file."""
+    paths = [path for path, *_ in shards]
+    assert len(set(paths)) == len(paths) > 0
+    for _, block, shard in shards:
+        assert block[0] <= shard[0]
+        assert block[1] <= shard[1]
 
 
 @pytest.mark.parametrize("chunks", CHUNKINGS.values(), ids=CHUNKINGS)
-def test_nothing_is_lost_for_any_chunks(chunks, tmp_path, regions):
+def test_nothing_is_lost_for_any_chunks(chunks, tmp_path, shards):
     labels, image = write_labels(tmp_path / "out.zarr", chunks, (1300, 1700))
     group = zarr.open_group(tmp_path / "out.zarr", mode="r")
     np.testing.assert_array_equal(group["labels/quantized/0"][:], labels)
     np.testing.assert_array_equal(np.moveaxis(group["0"][:], 0, 2), image)
-    assert regions
-    assert_whole_shards(regions)
+    assert_whole_shards(shards)
 
 
-def test_nothing_is_lost_for_wide_bands_of_55_rows(tmp_path, regions):
+def test_nothing_is_lost_for_wide_bands_of_55_rows(tmp_path, shards):
     labels, _ = write_labels(tmp_path / "o.zarr", (55, 20000), (300, 20000), content="labels")
     stored = zarr.open_array(tmp_path / "o.zarr/labels/quantized/0", mode="r")
     np.testing.assert_array_equal(stored[:], labels)
-    assert_whole_shards(regions)
+    assert_whole_shards(shards)
 
 
 SIDES = st.lists(
@@ -262,15 +258,15 @@ SIDES = st.lists(
 
 @settings(max_examples=20)
 @given(SIDES, SIDES)
-def test_nothing_is_lost_for_chunks_of_any_kind(tmp_path, regions, rows, columns):
-    regions.clear()
+def test_nothing_is_lost_for_chunks_of_any_kind(tmp_path, shards, rows, columns):
+    shards.clear()
     labels, _ = write_labels(
         tmp_path / "o.zarr", (rows, columns), (sum(rows), sum(columns)),
         content="labels", overwrite=True,
     )  # fmt: skip
     stored = zarr.open_array(tmp_path / "o.zarr/labels/quantized/0", mode="r")
     np.testing.assert_array_equal(stored[:], labels)
-    assert_whole_shards(regions)
+    assert_whole_shards(shards)
 
 
 def test_quantized_photo_is_the_same_for_any_chunks(tmp_path, china):
