@@ -284,7 +284,10 @@ def _from_array(array: Any, channel_axis: int | None, source: Source) -> Image:
         array = _lazy_zarr(array, axis, name)
     elif not isinstance(array, da.Array):
         depth = array.shape[axis] if array.ndim == 3 else 1
-        chunks = list(plan_tiles((*_plane(array.shape, axis), depth), (512, 512)))
+        plane = (*_plane(array.shape, axis), depth)
+        in_rows = isinstance(array, np.ndarray) and array.flags.c_contiguous and axis in (-1, 0, 2)
+        # bands of rows can be counted where they lie, without a copy
+        chunks = list(plan_rows(plane) if in_rows else plan_tiles(plane, (512, 512)))
         if array.ndim == 3:
             chunks.insert(axis % 3, depth)
         array = da.from_array(array, chunks=tuple(chunks), name=False, asarray=True)
