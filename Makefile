@@ -18,9 +18,9 @@ test: $(VENV)/.tests-installed
 test-slow: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest -m slow
 
-# About half an hour, and 15 GB of disk.
-bench: $(VENV)/.installed
-	$(BIN)/python -m benchmarks --json benchmarks/results.json
+# About half an hour, and 15 GB of disk; with BENCH="--scale 0.002" to see that it runs.
+bench: $(VENV)/.bench-installed
+	$(BIN)/python -m benchmarks --json benchmarks/results.json $(BENCH)
 
 lint: $(VENV)/.lint-installed
 	$(BIN)/ruff check .
@@ -40,6 +40,10 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.tests-installed: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+
+$(VENV)/.bench-installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	touch $@
 
 $(VENV)/.lint-installed: $(VENV)/bin/python pyproject.toml

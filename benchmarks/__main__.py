@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
-from . import at_scale, from_file, in_memory, report, start_up
+from . import at_scale, by_kind, engine, from_file, in_memory, report, start_up
 
 _SECTIONS = {
     "in-memory": in_memory,
+    "by-kind": by_kind,
+    "engine": engine,
     "from-file": from_file,
     "at-scale": at_scale,
     "start-up": start_up,

@@ -15,7 +15,7 @@ from rich.table import Table
 
 Row = dict[str, Any]
 _PACKAGES = ("bigquant", "numpy", "numba", "dask", "zarr", "tifffile", "imagecodecs")
-_PEERS = ("pillow", "scikit-learn", "dask-ml")
+_PEERS = ("pillow", "scikit-learn", "dask-ml", "imagequant", "faiss-cpu", "pyvips")
 
 
 def machine() -> Row:
@@ -54,4 +54,6 @@ def _shown(value: Any) -> str:
         return ""
     if not isinstance(value, float):
         return str(value)
+    if 0.9 < value < 1.1:  # a ratio, perhaps
+        return f"{value:.4f}"
     return f"{value:.0f}" if value >= 1000 else f"{value:.3g}" if value < 100 else f"{value:.1f}"

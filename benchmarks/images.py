@@ -1,0 +1,42 @@
+"""Pictures of three kinds: a photo with sensor noise, a slide, a flat graphic."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from bigquant.samples import sample_image
+
+Pixels = NDArray[np.uint8]
+
+
+def photo(megapixels: float) -> Pixels:
+    """Enlarge the sample photo, with sensor noise: nearly every pixel has a colour of its own."""
+    pixels: Pixels = sample_image("china", megapixels).compute(scheduler="threads")
+    return pixels
+
+
+def slide(megapixels: float) -> Pixels:
+    """Lay a part of a photo, as tissue, on a large background that is nearly white."""
+    pixels: Pixels = sample_image("flower", megapixels).compute(scheduler="threads")
+    height, width, _ = pixels.shape
+    y, x = np.ogrid[:height, :width]
+    outside = ((y / height - 0.5) / 0.25) ** 2 + ((x / width - 0.4) / 0.3) ** 2 > 1
+    background = np.random.default_rng(0).integers(241, 245, (height, width), dtype=np.uint8)
+    pixels[outside] = background[outside][:, None]
+    return pixels
+
+
+def graphic(megapixels: float) -> Pixels:
+    """Draw a map of 300 flat areas with smooth borders."""
+    side = round(math.sqrt(megapixels * 1e6))
+    rng = np.random.default_rng(0)
+    image = Image.new("RGB", (side * 2, side * 2), (250, 250, 240))
+    draw = ImageDraw.Draw(image)
+    for _ in range(300):
+        x, y, w, h = rng.random(4) * [1.8, 1.8, 0.5, 0.5] * side
+        draw.ellipse([x, y, x + w, y + h], fill=tuple(rng.integers(0, 256, 3).tolist()))
+    return np.asarray(image.resize((side, side), Image.Resampling.BOX))
