@@ -162,7 +162,15 @@ class ColorHistogram:
         return int(self.counts.sum())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ColorHistogram, (self.colors, self.counts)
+        """Travel small: counts as wide as they must be, and without the tree."""
+        counts = self.counts
+        if counts.dtype == np.uint64 and counts.size:
+            counts = counts.astype(np.min_scalar_type(counts.max()))
+        return _unpack, (self.colors, counts, self.counts.dtype)
+
+
+def _unpack(colors: NDArray[Any], counts: NDArray[Any], dtype: np.dtype[Any]) -> ColorHistogram:
+    return ColorHistogram(colors, counts.astype(dtype))
 
 
 def _are_whole(values: NDArray[Any], most: int) -> bool:

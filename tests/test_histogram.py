@@ -110,8 +110,15 @@ def test_too_many_distinct_rows_are_refused(monkeypatch):
         count_rows(rows).compute(scheduler="sync")
 
 
-def test_a_histogram_travels_compactly(rng):
-    histogram = ColorHistogram.create(3).add(rng.integers(0, 256, (99, 99, 3), dtype=np.uint8))
+@pytest.mark.parametrize(("times", "bytes_each"), [(1, 1), (300, 2), (10**10, 8)])
+def test_a_histogram_travels_compactly(times, bytes_each, rng):
+    image = rng.integers(0, 256, (99, 99, 3), dtype=np.uint8)
+    histogram = ColorHistogram.create(3).add(image)
+    histogram = ColorHistogram(histogram.colors, histogram.counts * np.uint64(times))
+    _ = histogram.tree  # made, but it does not travel
     data = pickle.dumps(histogram)
-    assert len(data) < histogram.n_colors * 11 + 500
-    np.testing.assert_array_equal(pickle.loads(data).counts, histogram.counts)  # noqa: S301
+    assert len(data) < histogram.n_colors * (3 + bytes_each) + 1000
+    arrived = pickle.loads(data)  # noqa: S301
+    np.testing.assert_array_equal(arrived.colors, histogram.colors)
+    np.testing.assert_array_equal(arrived.counts, histogram.counts)
+    assert arrived.counts.dtype == histogram.counts.dtype
