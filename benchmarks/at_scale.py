@@ -15,7 +15,7 @@ NOTES = (
     "has more than the one before."
 )
 _MEGAPIXELS = (100, 400, 1600)
-_ROUNDS = 3
+_ROUNDS = 2
 
 
 def measure(scale: float, folder: Path) -> list[Row]:
