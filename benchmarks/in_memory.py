@@ -23,7 +23,6 @@ OURS: _Peers = {"bigquant": peers.ours}
 QUICK: _Peers = {
     "Pillow FASTOCTREE": peers.pillow(Quantize.FASTOCTREE),
     "scikit-learn, 100,000 pixels": peers.sklearn_on_a_sample,
-    "scikit-learn MiniBatch": peers.sklearn_in_batches,
     "faiss": peers.faiss_kmeans,
     "Pillow MEDIANCUT": peers.pillow(Quantize.MEDIANCUT),
     "libimagequant": peers.libimagequant,
@@ -31,7 +30,11 @@ QUICK: _Peers = {
 TO_256: _Peers = {"libvips, saving a PNG": peers.libvips}
 _HEAVY: _Peers = {"scikit-learn, histogram": peers.sklearn_on_the_histogram}
 _GDAL: _Peers = {"GDAL rgb2pct, file to file": peers.gdal}
-_SLOW: _Peers = {"scikit-learn, all pixels": peers.sklearn_on_all, "OpenCV": peers.opencv}
+_SLOW: _Peers = {
+    "scikit-learn MiniBatch": peers.sklearn_in_batches,
+    "scikit-learn, all pixels": peers.sklearn_on_all,
+    "OpenCV": peers.opencv,
+}
 _SLOWEST: _Peers = {"dask-ml": peers.dask_ml_itself}
 #: Contenders of a round, megapixels, rounds.
 _PLAN = (
