@@ -89,26 +89,29 @@ class Sink:
 
     def write(self, level: int, row: int, column: int, block: Block) -> None:
         """Store the block of a level, by its place in the grid of blocks."""
-        cut, folder = self.levels[level], Path(self.path)
-        if block.colors is not None:
-            path = folder / f"{level}/c/0/{row}/{column}"
-            write_shard(path, block.colors, cut.inner, cut.shard)
-        if block.labels is not None:
-            path = folder / f"{LABELS}/{level}/c/{row}/{column}"
-            write_shard(path, block.labels, cut.inner, cut.shard)
+        cut = self.levels[level]
+        for name, pixels in (("", block.colors), (LABELS, block.labels)):
+            if pixels is not None:
+                path = Path(self.path) / _shard(name, level, row, column)
+                write_shard(path, pixels, cut.inner, cut.shard)
 
     def missing(self) -> list[str]:
         """List the shards that are not there: Zarr would read them as zeros, without a word."""
         group = zarr.open_group(Path(self.path), mode="r")
         names = [name for name in ("", LABELS) if f"{name}/0".strip("/") in group]
-        shards = [
-            "/".join(filter(None, (name, str(number), "c", lead, str(row), str(column))))
-            for name, lead in ((name, "" if name else "0") for name in names)
+        shards = (
+            _shard(name, number, row, column)
+            for name in names
             for number, level in enumerate(self.levels)
-            for row in range(level.grid[0])
-            for column in range(level.grid[1])
-        ]
+            for row, column in np.ndindex(level.grid)
+        )
         return [shard for shard in shards if not (Path(self.path) / shard).is_file()]
+
+
+def _shard(name: str, level: int, row: int, column: int) -> str:
+    """Name the file of a shard of the image (of no name) or of the labels."""
+    place = f"{name}/{level}/c" if name else f"{level}/c/0"
+    return f"{place}/{row}/{column}"
 
 
 def _create_arrays(
@@ -116,7 +119,7 @@ def _create_arrays(
 ) -> None:
     lead = () if depth is None else (depth,)
     for number, level in enumerate(levels):
-        array = group.create_array(
+        group.create_array(
             str(number),
             shape=(*lead, *level.shape),
             chunks=(*lead, *level.shard),
@@ -126,10 +129,10 @@ def _create_arrays(
             fill_value=0,
             dimension_names=("y", "x") if depth is None else ("c", "y", "x"),
         )
-        assert isinstance(array.store, LocalStore)
-        folder = array.store.root / array.path / "c" / ("" if depth is None else "0")
+        assert isinstance(group.store, LocalStore)
         for row in range(level.grid[0]):  # tasks write files, and would miss a folder removed
-            (folder / str(row)).mkdir(parents=True)
+            file = group.store.root / _shard(group.path, number, row, 0)
+            file.parent.mkdir(parents=True)
 
 
 def _multiscale(

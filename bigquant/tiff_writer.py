@@ -20,6 +20,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from bigquant.pyramid import Block
+from bigquant.tiles import cut
 from bigquant.tiling import Level
 
 _LEVEL = 6
@@ -56,8 +57,7 @@ class Sink:
         parts = (
             self.part(number, row, column)
             for number, level in enumerate(self.levels)
-            for row in range(level.grid[0])
-            for column in range(level.grid[1])
+            for row, column in np.ndindex(level.grid)
         )
         return [part.name for part in parts if not part.is_file()]
 
@@ -67,15 +67,8 @@ def encode_part(path: Path, block: NDArray[Any], tile: tuple[int, int]) -> None:
 
     The block starts on a tile border; tiles that stick out repeat its last row and column.
     """
-    height, width = tile
-    tiles = []
-    for top in range(0, block.shape[0], height):
-        for left in range(0, block.shape[1], width):
-            part = block[top : top + height, left : left + width]
-            missing = [(0, height - part.shape[0]), (0, width - part.shape[1])]
-            if any(after for _, after in missing):
-                part = np.pad(part, missing + [(0, 0)] * (part.ndim - 2), mode="edge")
-            tiles.append(imagecodecs.deflate_encode(part.tobytes(), _LEVEL))
+    parts = cut(block, tile, "edge")
+    tiles = [imagecodecs.deflate_encode(part.tobytes(), _LEVEL) for _, _, part in parts]
     with path.open("wb") as file:
         file.write(np.array([len(data) for data in tiles], _SIZE).tobytes())
         file.writelines(tiles)

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec, TransposeCodec, ZstdCodec
 
+from bigquant.tiles import cut
+
 _LEVEL = 3
 #: Offset and size of a chunk that is not there.
 _MISSING = 2**64 - 1
@@ -59,21 +61,15 @@ def write_shard(
         Height and width of the shard, a multiple of `inner`.
     """
     encoder = numcodecs.Zstd(level=_LEVEL)
-    height, width = inner
-    grid = shard[0] // height, shard[1] // width
-    index = np.full((*grid, 2), _MISSING, "<u8")
+    block = block.astype(block.dtype.newbyteorder("<"), copy=False)
+    index = np.full((shard[0] // inner[0], shard[1] // inner[1], 2), _MISSING, "<u8")
     chunks: list[bytes] = []
     offset = 0
-    for row in range(-(-block.shape[0] // height)):
-        for column in range(-(-block.shape[1] // width)):
-            part = block[row * height : (row + 1) * height, column * width : (column + 1) * width]
-            missing = [(0, height - part.shape[0]), (0, width - part.shape[1])]
-            if any(after for _, after in missing):
-                part = np.pad(part, missing + [(0, 0)] * (part.ndim - 2))
-            data = encoder.encode(np.ascontiguousarray(part, part.dtype.newbyteorder("<")))
-            index[row, column] = offset, len(data)
-            offset += len(data)
-            chunks.append(data)
+    for row, column, tile in cut(block, inner, "constant"):
+        data = encoder.encode(tile)
+        index[row, column] = offset, len(data)
+        offset += len(data)
+        chunks.append(data)
     table = index.tobytes()
     with path.open("wb") as file:
         file.writelines(chunks)
