@@ -118,15 +118,20 @@ def _key_parts() -> NDArray[np.int64]:
 
 
 @jit
+def _key(color: NDArray[np.uint8], parts: NDArray[np.int64]) -> int:
+    """Tell a colour's cube of the last depth: its path from the root, three bits a step."""
+    return int(parts[color[0]] << 2 | parts[color[1]] << 1 | parts[color[2]])
+
+
+@jit
 def count_keys(
     colors: NDArray[np.uint8],  # IN  (n, 3)
     starts: NDArray[np.int64],  # OUT (keys + 1,) zeros before; where each key's colours start
 ) -> None:
-    """Count the colours of every cube of the last depth: its key is its path from the root."""
+    """Count the colours of every cube of the last depth."""
     parts = _key_parts()
     for i in range(colors.shape[0]):
-        key = parts[colors[i, 0]] << 2 | parts[colors[i, 1]] << 1 | parts[colors[i, 2]]
-        starts[key + 1] += 1
+        starts[_key(colors[i], parts) + 1] += 1
     for key in range(starts.size - 1):
         starts[key + 1] += starts[key]
 
@@ -142,13 +147,11 @@ def sort_by_key(
     """Bring the colours of every cube together."""
     parts = _key_parts()
     for i in range(colors.shape[0]):
-        r, g, b = colors[i, 0], colors[i, 1], colors[i, 2]
-        key = parts[r] << 2 | parts[g] << 1 | parts[b]
+        key = _key(colors[i], parts)
         at = places[key]
         places[key] += 1
-        sorted_colors[at, 0] = r
-        sorted_colors[at, 1] = g
-        sorted_colors[at, 2] = b
+        for channel in range(3):
+            sorted_colors[at, channel] = colors[i, channel]
         sorted_counts[at] = np.int64(counts[i])
 
 

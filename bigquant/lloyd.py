@@ -1,4 +1,4 @@
-"""The engine: weighted k-means on distinct colours. Plain arrays in and out.
+"""The engine: weighted k-means on distinct colours. A histogram in, centres out.
 
 Restarts run where they are cheap, on the means of colour bins, for a few iterations each; the
 best of them is improved by moving centres to where they help more (breathing), and refined on

@@ -130,6 +130,17 @@ def nearest_candidate(
 
 
 @jit
+def _part(corner: Any, number: int, bits: int, side: int) -> tuple[int, int, int]:
+    """Find the corner of a numbered part of a cube, cut into 2**bits parts of `side` an axis."""
+    last = (1 << bits) - 1
+    return (
+        corner[0] + (number >> (2 * bits)) * side,
+        corner[1] + ((number >> bits) & last) * side,
+        corner[2] + (number & last) * side,
+    )
+
+
+@jit
 def cell_candidates(
     centers: NDArray[np.float64],  # IN (k, 3) in 0..255
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -154,14 +165,10 @@ def cell_candidates(
     sizes = np.empty(CELLS_PER_AXIS**3, np.int64)
     used = 0
     for cube in range(8**3):
-        corner = ((cube >> 6) * 32, ((cube >> 3) & 7) * 32, (cube & 7) * 32)
+        corner = _part((0, 0, 0), cube, 3, 32)
         n_coarse = narrow(centers, everyone, k, corner, 32, coarse)
         for part in range(4**3):
-            low = (
-                corner[0] + (part >> 4) * CELL,
-                corner[1] + ((part >> 2) & 3) * CELL,
-                corner[2] + (part & 3) * CELL,
-            )
+            low = _part(corner, part, 2, CELL)
             n_fine = narrow(centers, coarse, n_coarse, low, CELL, fine)
             if used + n_fine > lists.size:
                 grown = np.empty(2 * lists.size, np.int32)
@@ -191,19 +198,13 @@ def nearest_in_cells(
 ) -> None:
     """Do as `nearest_of_all` does, to the last bit, trying only the candidates of each cell."""
     for i in range(colors.shape[0]):
-        r, g, b = colors[i, 0], colors[i, 1], colors[i, 2]
+        r, g, b = float(colors[i, 0]), float(colors[i, 1]), float(colors[i, 2])
         cell = ((np.int64(r) >> 3) * 32 + (np.int64(g) >> 3)) * 32 + (np.int64(b) >> 3)
-        best = np.inf
-        label = 0
-        for n in range(starts[cell], starts[cell + 1]):
-            j = ids[n]
-            dr, dg, db = r - centers[j, 0], g - centers[j, 1], b - centers[j, 2]
-            d = dr * dr + dg * dg + db * db
-            if d < best:
-                best = d
-                label = j
-        labels[i] = label
-        distances[i] = best
+        candidates = ids[starts[cell] : starts[cell + 1]]
+        j = nearest_candidate(r, g, b, centers, candidates, candidates.size)
+        dr, dg, db = r - centers[j, 0], g - centers[j, 1], b - centers[j, 2]
+        labels[i] = j
+        distances[i] = dr * dr + dg * dg + db * db
 
 
 @jit
@@ -216,26 +217,20 @@ def fill_table(
     k = centers.shape[0]
     lists = np.empty((4, k), np.int32)
     lists[0] = np.arange(k)
+    half = CELL // 2
     for large in range(8**3):
-        r0, g0, b0 = (large >> 6) * 32, ((large >> 3) & 7) * 32, (large & 7) * 32
-        n_large = narrow(centers, lists[0], k, (r0, g0, b0), 31, lists[1])
+        corner = _part((0, 0, 0), large, 3, 32)
+        n_large = narrow(centers, lists[0], k, corner, 31, lists[1])
         for cell in range(4**3):
-            r1 = r0 + (cell >> 4) * CELL
-            g1 = g0 + ((cell >> 2) & 3) * CELL
-            b1 = b0 + (cell & 3) * CELL
-            n_cell = narrow(centers, lists[1], n_large, (r1, g1, b1), CELL - 1, lists[2])
+            low = _part(corner, cell, 2, CELL)
+            n_cell = narrow(centers, lists[1], n_large, low, CELL - 1, lists[2])
             if n_cell == 1:
-                _fill_cube(centers, lists[2], 1, (r1, g1, b1), CELL, first_label, table)
+                _fill_cube(centers, lists[2], 1, low, CELL, first_label, table)
                 continue
-            half = CELL // 2
             for part in range(2**3):
-                corner = (
-                    r1 + (part >> 2) * half,
-                    g1 + ((part >> 1) & 1) * half,
-                    b1 + (part & 1) * half,
-                )
-                n = narrow(centers, lists[2], n_cell, corner, half - 1, lists[3])
-                _fill_cube(centers, lists[3], n, corner, half, first_label, table)
+                lowest = _part(low, part, 1, half)
+                n = narrow(centers, lists[2], n_cell, lowest, half - 1, lists[3])
+                _fill_cube(centers, lists[3], n, lowest, half, first_label, table)
 
 
 @jit

@@ -133,9 +133,12 @@ class Cubes:
     depth: int | None
 
     @functools.cached_property
+    def _chosen(self) -> NDArray[np.intp]:
+        return np.flatnonzero(self.tree.depths == self.depth)
+
+    @functools.cached_property
     def _moments(self) -> NDArray[np.int64]:
-        chosen: NDArray[np.bool_] = self.tree.depths == self.depth
-        return self.tree.moments[chosen]
+        return self.tree.moments[self._chosen]
 
     @property
     def size(self) -> int:
@@ -169,7 +172,7 @@ class Cubes:
             return assign(self.tree.colors, centers)
         labels = np.empty(len(self.tree.depths), np.int32)
         self.tree.gather(centers, self.depth, labels)
-        labels = labels[self.tree.depths == self.depth]
+        labels = labels[self._chosen]
         return labels, ((self.points - centers[labels]) ** 2).sum(axis=1)
 
     def inertia(self, centers: Floats) -> float:  # noqa: D102
