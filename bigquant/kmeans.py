@@ -149,13 +149,15 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
             it lies, and only the centres travel.
         """
         self._check_parameters()
-        init: Any = (
-            "random" if isinstance(self.init, str) and self.init == "random" else "k-means++"
-        )
+        init: Any = self.init
+        if not isinstance(init, str):
+            init = np.asarray(init, np.float64)
+        elif init != "random":
+            init = "k-means++"
         found: lloyd.Fit = dask.delayed(lloyd.fit, pure=False)(
             dask.delayed(histogram, traverse=False),
             self.n_clusters,
-            init=init if isinstance(self.init, str) else np.asarray(self.init, np.float64),
+            init=init,
             n_init=None if self.n_init == "auto" else self.n_init,
             max_iter=self.max_iter,
             tol=self.tol,

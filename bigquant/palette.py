@@ -21,6 +21,11 @@ MAX_COLORS = 65535
 _SCHEMA = 1
 
 
+def label_dtype(k: int, first_label: int) -> np.dtype[Any]:
+    """Choose the type of the labels of k colours: uint8 while they fit, else uint16."""
+    return np.dtype(np.uint8 if first_label + k <= 256 else np.uint16)
+
+
 @dataclass(frozen=True, eq=False)
 class Palette:
     """Colours in the order of their labels, most common first when they were fitted.
@@ -162,7 +167,7 @@ class Palette:
     @property
     def label_dtype(self) -> np.dtype[Any]:
         """Type of the labels: uint8 while they fit, else uint16."""
-        return np.dtype(np.uint8 if self.first_label + self.k <= 256 else np.uint16)
+        return label_dtype(self.k, self.first_label)
 
     def as_json(self) -> dict[str, Any]:
         """Describe the palette in JSON's types (the schema of the model file)."""

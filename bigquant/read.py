@@ -285,7 +285,8 @@ def _from_array(array: Any, channel_axis: int | None, source: Source) -> Image:
     elif not isinstance(array, da.Array):
         depth = array.shape[axis] if array.ndim == 3 else 1
         plane = (*_plane(array.shape, axis), depth)
-        in_rows = isinstance(array, np.ndarray) and array.flags.c_contiguous and axis in (-1, 0, 2)
+        channels_last = array.ndim == 2 or axis % 3 == 2
+        in_rows = isinstance(array, np.ndarray) and array.flags.c_contiguous and channels_last
         # bands of rows can be counted where they lie, without a copy
         chunks = list(plan_rows(plane) if in_rows else plan_tiles(plane, (512, 512)))
         if array.ndim == 3:

@@ -14,7 +14,7 @@ from bigquant import kernels
 from bigquant.bands import split_channels
 from bigquant.nearest import assign, fill_table
 from bigquant.painting import paint_block
-from bigquant.palette import Palette
+from bigquant.palette import Palette, label_dtype
 
 #: Up to so many distances an image is labelled in less time than a table is made.
 _FEW_DISTANCES = 1 << 22
@@ -81,15 +81,11 @@ def compare_block(
     channels, has_alpha = split_channels(pixels.shape[2])
     rows = pixels[..., :channels].reshape(-1, channels)
     labels, _ = assign(rows, colors.astype(np.float64))
-    labels = (labels + first_label).astype(_label_dtype(colors, first_label))
+    labels = (labels + first_label).astype(label_dtype(len(colors), first_label))
     labels = labels.reshape(pixels.shape[:2])
     if has_alpha:
         labels[pixels[..., -1] == 0] = 0
     return labels
-
-
-def _label_dtype(colors: NDArray[np.uint8], first_label: int) -> type[np.unsignedinteger[Any]]:
-    return np.uint8 if len(colors) + first_label <= 256 else np.uint16
 
 
 def lookup_table(colors: NDArray[np.uint8], first_label: int) -> NDArray[Any]:
@@ -105,7 +101,7 @@ def lookup_table(colors: NDArray[np.uint8], first_label: int) -> NDArray[Any]:
 def _build_table(data: bytes, shape: tuple[int, int], first_label: int) -> NDArray[Any]:
     colors = np.frombuffer(data, np.uint8).reshape(shape)
     centers = colors.astype(np.float64)
-    dtype = _label_dtype(colors, first_label)
+    dtype = label_dtype(len(colors), first_label)
     if shape[1] == 3:
         table = np.empty(1 << 24, dtype)
         fill_table(centers, first_label, table)
