@@ -62,7 +62,7 @@ def compare(contenders: _Peers, pixels: images.Pixels, k: int, rounds: int) -> l
     """Time contenders on one image."""
     small = images.photo(0.05)
     for prepare in contenders.values():
-        prepare(small, 256)()  # imports, compiles
+        prepare(small, 2)()  # imports, compiles
     running: dict[str, Callable[[], Any]] = {
         name: prepare(pixels, k) for name, prepare in contenders.items()
     }
