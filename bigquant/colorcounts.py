@@ -178,7 +178,7 @@ def _are_whole(values: NDArray[Any], most: int) -> bool:
     if values.dtype.kind == "u" and np.iinfo(values.dtype).max <= most:
         return True
     in_range = values.size > 0 and values.min() >= 0 and values.max() <= most
-    return bool(in_range and (values == np.rint(values)).all())
+    return bool(in_range and (values.dtype.kind in "bui" or (values == np.rint(values)).all()))
 
 
 def _is_packable(colors: NDArray[Any]) -> bool:

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant.jit import jit
-from bigquant.nearest import narrow, nearest_candidate
+from bigquant.nearest import narrow, nearest_candidate, nearest_of_all
 
 #: Cubes at depth d have 256 >> d codes a side; those of the last depth are not divided.
 LAST_DEPTH = 6
 _N_KEYS = 1 << 3 * LAST_DEPTH
 #: count, sum of r, g, b, sum of squares
-_MOMENTS = 5
+N_MOMENTS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class ColorTree:
             np.empty(n_cubes, np.int64),
             np.empty(n_cubes, np.int64),
             np.empty(n_cubes + 1, np.int64),
-            np.zeros((n_cubes, _MOMENTS), np.int64),
+            np.zeros((n_cubes, N_MOMENTS), np.int64),
         )
         fill_cubes(
             sorted_colors, sorted_counts, starts,
@@ -74,28 +74,17 @@ class ColorTree:
         )  # fmt: skip
         return tree
 
-    def gather(
-        self,
-        centers: NDArray[np.float64],
-        depth: int | None = None,
-        labels: NDArray[np.int32] | None = None,
-    ) -> NDArray[np.int64]:
+    def gather(self, centers: NDArray[np.float64]) -> NDArray[np.int64]:
         """Sum the moments (k, 5) of what is nearest to each centre; ties to the lower index.
 
         Parameters
         ----------
         centers : ndarray, (k, 3), float64
-        depth : int, optional
-            Take every cube of this depth as one point, its mean, instead of its colours.
-        labels : ndarray, (cubes,), int32, optional
-            With `depth`, filled with the centre of every cube of that depth.
         """
-        found = np.zeros((len(centers), _MOMENTS), np.int64)
-        if labels is None:
-            labels = np.empty(0, np.int32)
+        found = np.zeros((len(centers), N_MOMENTS), np.int64)
         gather_moments(
             self.colors, self.counts, self.corners, self.depths, self.skips, self.firsts,
-            self.moments, centers, depth or LAST_DEPTH + 1, found, labels,
+            self.moments, centers, found,
         )  # fmt: skip
         return found
 
@@ -238,9 +227,7 @@ def gather_moments(
     firsts: NDArray[np.int64],
     moments: NDArray[np.int64],
     centers: NDArray[np.float64],  # IN  (k, 3)
-    last_depth: int,
     found: NDArray[np.int64],  # OUT (k, 5) zeros before
-    labels: NDArray[np.int32],  # OUT (cubes,) or nothing
 ) -> None:
     """See `ColorTree.gather`; the first arrays are its own."""
     k = centers.shape[0]
@@ -251,27 +238,32 @@ def gather_moments(
     cube = 0
     while cube < depths.size:
         d = depths[cube]
-        above, n = lists[d - 1], sizes[d - 1]
-        if d == last_depth:
-            w = float(moments[cube, 0])
-            r, g, b = moments[cube, 1] / w, moments[cube, 2] / w, moments[cube, 3] / w
-            label = nearest_candidate(r, g, b, centers, above, n)
+        n = narrow(centers, lists[d - 1], sizes[d - 1], corners[cube], (256 >> d) - 1, lists[d])
+        sizes[d] = n
+        if n > 1 and d < LAST_DEPTH:
+            cube += 1
+            continue
+        if n == 1:
+            for m in range(N_MOMENTS):
+                found[lists[d, 0], m] += moments[cube, m]
         else:
-            n = narrow(centers, above, n, corners[cube], (256 >> d) - 1, lists[d])
-            sizes[d] = n
-            label = lists[d, 0]
-            if n > 1 and d < LAST_DEPTH:
-                cube += 1
-                continue
-            if n > 1:
-                for i in range(firsts[cube], firsts[skips[cube]]):
-                    r, g, b = float(colors[i, 0]), float(colors[i, 1]), float(colors[i, 2])
-                    label = nearest_candidate(r, g, b, centers, lists[d], n)
-                    _add(colors[i], counts[i], found[label])
-                cube = skips[cube]
-                continue
-        for m in range(moments.shape[1]):
-            found[label, m] += moments[cube, m]
-        if labels.size:
-            labels[cube : skips[cube]] = label
+            for i in range(firsts[cube], firsts[skips[cube]]):
+                r, g, b = float(colors[i, 0]), float(colors[i, 1]), float(colors[i, 2])
+                label = nearest_candidate(r, g, b, centers, lists[d], n)
+                _add(colors[i], counts[i], found[label])
         cube = skips[cube]
+
+
+@jit
+def gather_means(
+    means: NDArray[np.float32],  # IN  (n, 3)
+    moments: NDArray[np.int64],  # IN  (n, 5) of the cubes whose means they are
+    centers: NDArray[np.float32],  # IN  (k, 3)
+    found: NDArray[np.int64],  # OUT (k, 5) zeros before
+) -> None:
+    """Sum the moments of the cubes whose mean is nearest to each centre."""
+    labels, distances = np.empty(len(means), np.int32), np.empty(len(means), np.float32)
+    nearest_of_all(means, centers, labels, distances)
+    for i in range(labels.size):
+        for m in range(N_MOMENTS):
+            found[labels[i], m] += moments[i, m]

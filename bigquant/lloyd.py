@@ -1,7 +1,7 @@
 """The engine: weighted k-means on distinct colours. A histogram in, centres out.
 
-Restarts run where they are cheap, on the means of colour bins, for a few iterations each; the
-best of them is improved by moving centres to where they help more (breathing), and refined on
+Many runs start where they are cheap, on the means of colour bins, for a few iterations each;
+the best are improved by moving centres to where they help more (breathing), and refined on
 finer bins and at last on all colours. A bin's mean with its exact count loses only the
 variance inside the bin, which is the same for every palette unless a border crosses the bin.
 Weighting distinct colours is Celebi's "Improving the performance of k-means for color
@@ -19,19 +19,20 @@ from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
 from bigquant.pointsets import Floats, PointSet, levels_of
 
-#: Restarts, as many as these distances (points x clusters) allow, and at most so many.
-_RESTART_DISTANCES = 1 << 22
-_RESTARTS = 20
+#: Short runs to choose starts from, as many as these distances (points x clusters) allow, and
+#: at most so many.
+_SHORT_DISTANCES = 1 << 22
+_SHORT_RUNS = 12
 #: Points for every cluster that seeds are drawn from, and that centres are searched on; on
 #: fewer points in all the best centres are not the best for all colours.
 _SEED_POINTS, _SEARCH_POINTS, _LEAST_POINTS = 20, 80, 2500
-#: Iterations of a restart, and of a breath in and out: the best is refined later.
-_RESTART_ITER, _IN_ITER, _OUT_ITER = 10, 4, 8
-#: The best few restarts breathe, one at least, unless there are too many distances or clusters;
+#: Iterations of a short run, and of a breath in and out: the best is refined later.
+_SHORT_ITER, _IN_ITER, _OUT_ITER = 10, 4, 8
+#: The best few of them breathe, one at least, unless there are too many distances or clusters;
 #: of those whose inertia is the same but for this factor, one.
-_KEPT, _KEPT_DISTANCES, _SAME = 3, 1 << 20, 1.001
+_KEPT, _KEPT_DISTANCES, _SAME = 2, 1 << 20, 1.001
 _BREATH_DISTANCES, _BREATH_CLUSTERS = 1 << 26, 1024
-#: A move of centres takes at most this part of them (but up to five), and is kept if it
+#: A move of centres takes at most this part of them (but up to ten), and is kept if it
 #: lowers the inertia by more than this part of it.
 _BREATH = 10
 _GAIN = 1e-4
@@ -80,7 +81,8 @@ def fit(
     init : {"k-means++", "random"} or ndarray, (n_clusters, channels)
         Starting centres; an array is taken as it is, and there are no restarts.
     n_init : int, optional
-        Restarts; the best are improved. Without it twenty, fewer where there is much to do.
+        Restarts, each from one of the best of a dozen short runs; the best is kept. Without it
+        two, or one where there is much to do.
     max_iter : int
         Limit on the iterations of each run.
     tol : float
@@ -125,15 +127,16 @@ def _search(
     seeds = _first_with(levels, _SEED_POINTS * n_clusters)
     coarse = _first_with(levels, max(_LEAST_POINTS, _SEARCH_POINTS * n_clusters))
     distances = levels[coarse].size * n_clusters
+    n_short = min(max(1, _SHORT_DISTANCES // distances), _SHORT_RUNS)
     found = []
-    for restart in range(n_init or min(max(1, _RESTART_DISTANCES // distances), _RESTARTS)):
-        rng = np.random.default_rng([seed, restart])
+    for run in range(max(n_short, n_init or 1)):
+        rng = np.random.default_rng([seed, run])
         start = _seed_centers(levels[seeds], n_clusters, init, rng)
-        short = min(_RESTART_ITER, max_iter)
+        short = min(_SHORT_ITER, max_iter)
         found.append(_run(levels[coarse], start, short, limit * _COARSE_TOL))
     found.sort(key=lambda fit: fit.inertia)
     if distances <= _BREATH_DISTANCES and n_clusters <= _BREATH_CLUSTERS:
-        kept = _different(found, max(1, min(_KEPT, _KEPT_DISTANCES // distances)))
+        kept = _different(found, n_init or max(1, min(_KEPT, _KEPT_DISTANCES // distances)))
         found = [_breathe(levels[coarse], each, max_iter, limit) for each in kept]
     best = min(found, key=lambda fit: fit.inertia)
     for level in levels[coarse:-1]:
@@ -173,13 +176,13 @@ def _breathe(level: PointSet, best: Fit, max_iter: int, limit: float) -> Fit:
     centre from one part of the colour space to another.
     """
     k = len(best.centers)
-    moved = min(max(5, k // _BREATH), k, level.size // 2)
+    moved = min(max(10, k // _BREATH), k, level.size // 2)
     while moved:
         labels, distances = level.assign(best.centers)
         missed = level.weights * distances
-        worst = np.lexsort((-missed, labels))  # by cluster, its worst-served point first
         by_cluster = np.argsort(-np.bincount(labels, missed, k), kind="stable")
-        added = level.points[worst[np.searchsorted(labels[worst], by_cluster[:moved])]]
+        worst = [np.argmax(np.where(labels == j, missed, -1)) for j in by_cluster[:moved]]
+        added = level.points[worst]
         more = _run(level, np.vstack([best.centers, added]), min(_IN_ITER, max_iter), limit)
         fewer = _merged(more.centers, level.gather(more.centers).masses, moved)
         found = _run(level, fewer, min(_OUT_ITER, max_iter), limit)
@@ -221,13 +224,14 @@ def _run(level: PointSet, centers: Floats, max_iter: int, limit: float) -> Fit:
     while not settled and n_iter < max_iter:
         n_iter += 1
         gathered = level.gather(centers)
-        empty = np.flatnonzero(gathered.masses == 0)
-        means = np.where(gathered.masses[:, None] > 0, gathered.means, centers)
-        if len(empty):  # they go where they help most: to the worst-served colours
+        means, has_empty = gathered.means, not gathered.masses.all()
+        if has_empty:  # they go where they help most: to the worst-served colours
+            empty = np.flatnonzero(gathered.masses == 0)
             _, distances = level.assign(centers)
             worst = np.argsort(-level.weights * distances, kind="stable")
+            means = gathered.means.copy()
             means[empty] = level.points[worst[: len(empty)]]
-        shift = float(((means - centers) ** 2).sum())
-        settled = shift <= limit and not len(empty)
+        shift = ((means - centers) ** 2).sum()
+        settled = not has_empty and bool(shift <= limit)
         centers, inertia = means, gathered.inertia
     return Fit(centers, inertia, n_iter)

@@ -18,6 +18,8 @@ CELL = 8
 CELLS_PER_AXIS = 256 // CELL
 #: Lists of candidates per colour cell pay from about so many distances on.
 _MANY_DISTANCES = 1 << 23
+#: Points that are held against all centres together; they fit the innermost cache.
+_BATCH = 256
 
 
 def assign(
@@ -42,31 +44,80 @@ def assign(
         starts, ids = cell_candidates(centers)
         nearest_in_cells(colors, centers, starts, ids, labels, distances)
     else:
-        nearest_of_all(colors.astype(np.float64), centers, labels, distances)
+        nearest_of_all(colors, centers, labels, distances)
     return labels, distances
 
 
 @jit
 def nearest_of_all(
-    points: NDArray[np.float64],  # IN  (n, channels)
-    centers: NDArray[np.float64],  # IN  (k, channels)
+    points: NDArray[Any],  # IN  (n, channels), any real type
+    centers: NDArray[Any],  # IN  (k, channels), floats of the precision to compute in
     labels: NDArray[np.int32],  # OUT (n,)
-    distances: NDArray[np.float64],  # OUT (n,) squared
+    distances: NDArray[Any],  # OUT (n,) squared, of the type of the centres
 ) -> None:
-    """Find each point's nearest centre; of equally near ones the lowest index."""
-    for i in range(points.shape[0]):
-        best = np.inf
-        label = 0
+    """Find each point's nearest centre; of equally near ones the lowest index.
+
+    Some points at a time, a channel beside the other, are held against one centre after the
+    other: so the processor takes several of them with each instruction.
+    """
+    n, channels = points.shape
+    columns = np.zeros((channels, _BATCH), centers.dtype)
+    nearest, closest = np.empty(_BATCH, np.int32), np.empty(_BATCH, centers.dtype)
+    apart = np.empty(_BATCH, centers.dtype)
+    for start in range(0, n, _BATCH):
+        size = min(_BATCH, n - start)
+        for i in range(size):
+            for channel in range(channels):
+                columns[channel, i] = points[start + i, channel]
+        nearest[:], closest[:] = 0, np.inf
         for j in range(centers.shape[0]):
-            d = 0.0
-            for channel in range(points.shape[1]):
-                delta = points[i, channel] - centers[j, channel]
-                d += delta * delta
-            if d < best:
-                best = d
-                label = j
-        labels[i] = label
-        distances[i] = best
+            if channels == 3:
+                _hold_rgb_against(columns, centers[j], j, nearest, closest)
+            else:
+                _hold_against(columns, centers[j], j, apart, nearest, closest)
+        labels[start : start + size] = nearest[:size]
+        distances[start : start + size] = closest[:size]
+
+
+@jit
+def _hold_rgb_against(
+    columns: NDArray[Any],
+    center: NDArray[Any],
+    j: int,
+    labels: NDArray[np.int32],
+    distances: NDArray[Any],
+) -> None:
+    """Label the points that are nearer to centre j than to those before; without a branch."""
+    reds, greens, blues = columns[0], columns[1], columns[2]
+    r, g, b = center[0], center[1], center[2]
+    for i in range(labels.size):
+        dr, dg, db = reds[i] - r, greens[i] - g, blues[i] - b
+        d = dr * dr + dg * dg + db * db
+        label, distance = labels[i], distances[i]
+        labels[i] = j if d < distance else label
+        distances[i] = d if d < distance else distance
+
+
+@jit
+def _hold_against(
+    columns: NDArray[Any],
+    center: NDArray[Any],
+    j: int,
+    apart: NDArray[Any],  # room for distances
+    labels: NDArray[np.int32],
+    distances: NDArray[Any],
+) -> None:
+    """Do the same in any number of channels."""
+    apart[:] = 0
+    for channel in range(columns.shape[0]):
+        column = columns[channel]
+        for i in range(labels.size):
+            delta = column[i] - center[channel]
+            apart[i] += delta * delta
+    for i in range(labels.size):
+        label, distance, d = labels[i], distances[i], apart[i]
+        labels[i] = j if d < distance else label
+        distances[i] = d if d < distance else distance
 
 
 @jit

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from bigquant import kernels
 from bigquant.colorcounts import ColorHistogram
-from bigquant.colortree import ColorTree
-from bigquant.nearest import assign
+from bigquant.colortree import N_MOMENTS, ColorTree, gather_means
+from bigquant.nearest import assign, nearest_of_all
 
 Floats = NDArray[np.float64]
 
@@ -79,8 +79,9 @@ def levels_of(histogram: ColorHistogram) -> list[PointSet]:
     levels: list[PointSet] = []
     everything: PointSet
     if histogram.tree is not None:
-        levels = [Cubes(histogram.tree, depth) for depth in _DEPTHS]
-        everything = Cubes(histogram.tree, None)
+        tree = histogram.tree
+        levels = [Cubes(tree.moments[tree.depths == depth]) for depth in _DEPTHS]
+        everything = TreeColors(tree)
     else:
         points, weights = histogram.colors, histogram.counts
         everything = Points(points.astype(np.float64), weights.astype(np.float64))
@@ -127,63 +128,95 @@ class Points:
 
 @dataclass(frozen=True, eq=False)
 class Cubes:
-    """The means of the cubes of one depth of a tree; without a depth, all its colours."""
+    """The means of the cubes of one depth of a tree, by their moments."""
 
-    tree: ColorTree
-    depth: int | None
-
-    @functools.cached_property
-    def _chosen(self) -> NDArray[np.intp]:
-        return np.flatnonzero(self.tree.depths == self.depth)
-
-    @functools.cached_property
-    def _moments(self) -> NDArray[np.int64]:
-        return self.tree.moments[self._chosen]
+    moments: NDArray[np.int64]
 
     @property
     def size(self) -> int:
         """See `PointSet`, here and below."""
-        return len(self.tree.colors if self.depth is None else self._moments)
+        return len(self.moments)
 
     @functools.cached_property
     def points(self) -> Floats:  # noqa: D102
-        if self.depth is None:
-            return self.tree.colors.astype(np.float64)
-        return self._moments[:, 1:4] / self._moments[:, :1].astype(np.float64)
+        return self.moments[:, 1:4] / self.weights[:, None]
 
     @functools.cached_property
     def weights(self) -> Floats:  # noqa: D102
-        counts = self.tree.counts if self.depth is None else self._moments[:, 0]
-        return counts.astype(np.float64)
+        return self.moments[:, 0].astype(np.float64)
 
     def variance(self) -> float:  # noqa: D102
-        count, *sums, squares = self.tree.moments[self.tree.depths == 1].sum(axis=0).tolist()
-        return float((count * squares - sum(s * s for s in sums)) / (3 * count**2))
+        return _variance(self.moments)
 
     def gather(self, centers: Floats) -> Gathered:  # noqa: D102
-        moments = self.tree.gather(centers, self.depth)
-        masses, sums = moments[:, 0].astype(np.float64), moments[:, 1:4].astype(np.float64)
-        means = sums / np.where(masses, masses, 1)[:, None]
-        inertia = float((moments[:, 4] - (sums * means).sum(axis=1)).sum())
-        return Gathered(masses, means, max(0.0, inertia))
+        found = np.zeros((len(centers), N_MOMENTS), np.int64)
+        gather_means(self._singles, self.moments, centers.astype(np.float32), found)
+        return _gathered(found)
+
+    def assign(self, centers: Floats) -> tuple[NDArray[np.int32], Floats]:
+        """Single precision does: these centres are where finer levels start."""
+        labels, distances = np.empty(self.size, np.int32), np.empty(self.size, np.float32)
+        nearest_of_all(self._singles, centers.astype(np.float32), labels, distances)
+        return labels, distances.astype(np.float64)
+
+    @functools.cached_property
+    def _singles(self) -> NDArray[np.float32]:
+        return self.points.astype(np.float32)
+
+    def inertia(self, centers: Floats) -> float:  # noqa: D102
+        return kernels.weighted_sum(self.weights, self.assign(centers)[1])
+
+
+@dataclass(frozen=True, eq=False)
+class TreeColors:
+    """All the colours of a tree."""
+
+    tree: ColorTree
+
+    @property
+    def size(self) -> int:
+        """See `PointSet`, here and below."""
+        return len(self.tree.colors)
+
+    @functools.cached_property
+    def points(self) -> Floats:  # noqa: D102
+        return self.tree.colors.astype(np.float64)
+
+    @functools.cached_property
+    def weights(self) -> Floats:  # noqa: D102
+        return self.tree.counts.astype(np.float64)
+
+    def variance(self) -> float:  # noqa: D102
+        return _variance(self.tree.moments[self.tree.depths == 1])
+
+    def gather(self, centers: Floats) -> Gathered:  # noqa: D102
+        return _gathered(self.tree.gather(centers))
 
     def assign(self, centers: Floats) -> tuple[NDArray[np.int32], Floats]:  # noqa: D102
-        if self.depth is None:
-            return assign(self.tree.colors, centers)
-        labels = np.empty(len(self.tree.depths), np.int32)
-        self.tree.gather(centers, self.depth, labels)
-        labels = labels[self._chosen]
-        return labels, ((self.points - centers[labels]) ** 2).sum(axis=1)
+        return assign(self.tree.colors, centers)
 
     def inertia(self, centers: Floats) -> float:  # noqa: D102
         total = 0.0
-        moments = self.tree.gather(centers, self.depth).tolist()
+        moments = self.tree.gather(centers).tolist()
         for (count, *sums, squares), center in zip(moments, centers.tolist(), strict=True):
             if count:  # in whole numbers: no error where there is none
                 around_mean = (count * squares - sum(s * s for s in sums)) / count
                 shifts = (c - s / count for s, c in zip(sums, center, strict=True))
                 total += around_mean + count * sum(d * d for d in shifts)
         return total
+
+
+def _variance(moments: NDArray[np.int64]) -> float:
+    count, *sums, squares = moments.sum(axis=0).tolist()
+    return float((count * squares - sum(s * s for s in sums)) / (3 * count**2))
+
+
+def _gathered(moments: NDArray[np.int64]) -> Gathered:
+    values = moments.astype(np.float64)
+    masses, sums = values[:, 0], values[:, 1:4]
+    means = sums / np.maximum(masses, 1)[:, None]
+    inertia = float(values[:, 4].sum() - (sums * means).sum())
+    return Gathered(masses, means, max(0.0, inertia))
 
 
 def _bin_means(points: Points, bits: int) -> Points:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import palettes
 
 from bigquant.colortree import LAST_DEPTH, ColorTree
-from bigquant.pointsets import Cubes
+from bigquant.pointsets import Cubes, TreeColors
 
 
 def draw_colors(rng, n, spread):
@@ -62,15 +62,20 @@ def test_what_is_nearest_is_gathered_as_by_brute_force(drawn, palette, shifted):
 @given(trees(), palettes(3), st.integers(1, LAST_DEPTH))
 def test_the_means_of_cubes_are_points_like_any(drawn, palette, depth):
     _, _, tree = drawn
-    level, centers = Cubes(tree, depth), palette + 0.37
     moments = tree.moments[tree.depths == depth]
+    level, centers = Cubes(moments), palette + 0.37
     np.testing.assert_array_equal(level.points, moments[:, 1:4] / moments[:, :1])
-    labels, squares = reference.nearest(level.points, centers)
-    found, distances = level.assign(centers)
-    np.testing.assert_array_equal(found, labels)
-    np.testing.assert_allclose(distances, squares)
-    expected = [moments[labels == j].sum(axis=0) for j in range(len(centers))]
-    np.testing.assert_array_equal(tree.gather(centers, depth), expected)
+    assert level.variance() == TreeColors(tree).variance()  # of all their colours
+    labels, distances = level.assign(centers)
+    _, squares = reference.nearest(level.points, centers)
+    own = ((level.points - centers[labels]) ** 2).sum(axis=1)
+    np.testing.assert_allclose(own, squares, rtol=1e-5, atol=1e-2)  # single precision
+    np.testing.assert_allclose(distances, squares, rtol=1e-5, atol=1e-2)
+    gathered = level.gather(centers)
+    masses = np.bincount(labels, level.weights, len(centers))
+    np.testing.assert_array_equal(gathered.masses, masses)
+    sums = [np.bincount(labels, moments[:, 1 + c], len(centers)) for c in range(3)]
+    np.testing.assert_allclose(gathered.means * masses[:, None], np.transpose(sums))
 
 
 @pytest.mark.parametrize("k", [1, 7, 256])
@@ -85,11 +90,11 @@ def test_many_colors_and_centers_far_outside(k, rng):
         moments_of(colors[::101][labels == j], counts[::101][labels == j]) for j in range(k)
     ]
     np.testing.assert_array_equal(every.gather(centers), expected)
-    np.testing.assert_allclose(Cubes(every, None).inertia(centers), counts[::101] @ squares)
+    np.testing.assert_allclose(TreeColors(every).inertia(centers), counts[::101] @ squares)
     assert tree.gather(centers)[:, 0].sum() == counts.sum()
 
 
 def test_there_is_no_error_where_every_color_has_its_center(rng):
     colors, counts = draw_colors(rng, 5000, 50)
     tree = ColorTree.grow(colors, counts * np.uint64(10**9))
-    assert Cubes(tree, None).inertia(colors.astype(float)) == 0
+    assert TreeColors(tree).inertia(colors.astype(float)) == 0
