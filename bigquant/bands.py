@@ -32,3 +32,18 @@ def split_channels(depth: int) -> tuple[int, bool]:
 def is_image_depth(depth: int) -> bool:
     """Tell whether an image of `depth` channels is gray or RGB, with alpha or without."""
     return depth in _LAYOUTS
+
+
+def default_colors(depth: int) -> tuple[tuple[int, ...] | None, int | None]:
+    """Tell which of `depth` samples that nothing is known of are colours, and which is alpha.
+
+    Returns
+    -------
+    colors : tuple of int or None
+        None where there are more samples than gray or RGB with alpha have.
+    alpha : int or None
+    """
+    if not is_image_depth(depth):
+        return None, None
+    channels, has_alpha = split_channels(depth)
+    return tuple(range(channels)), channels if has_alpha else None

@@ -179,6 +179,12 @@ def quantize(
     if isinstance(image, str | os.PathLike):
         raise InputError(f"quantize takes an array: use open_image({os.fspath(image)!r}) first")
     opened = open_image(image, channel_axis=channel_axis)
+    if opened.dtype != np.uint8:
+        name = opened.source.path or "the array"
+        raise InputError(
+            f"{name}: {opened.dtype} pixels cannot be fitted yet, only uint8: convert them, e.g. "
+            "gdal_translate -ot Byte -scale, or image.astype('uint8') if the values are 0 to 255"
+        )
     _, has_alpha = split_channels(opened.shape[2])
     _log.info(
         "counting the colours of %d x %d pixels in %d blocks of %d x %d",

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 import zarr
-from numpy.typing import NDArray
-from PIL import Image as pillow
-from PIL import JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from bigquant import tiff_page, tiff_reader
-from bigquant.array_windows import NpyWindows, ZarrWindows
-from bigquant.bands import is_image_depth
-from bigquant.errors import BigquantError, InputError
-from bigquant.fingerprint import Fingerprint
+from bigquant.array_reader import check_axes, open_npy, open_zarr, open_zarr_array
+from bigquant.bands import default_colors
+from bigquant.channels import ChannelRule, choose_channels, compose
+from bigquant.errors import InputError
+from bigquant.flat_reader import is_flat, open_flat
+from bigquant.raster import Raster, Selection, Windows
 from bigquant.source import Source
-from bigquant.tiling import plan_rows, plan_tiles
+from bigquant.tiff_reader import open_tiff
+from bigquant.tiling import BLOCK_BYTES, plan_rows, plan_tiles
 
-_MAX_WHOLE_BYTES = 2 << 30
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 class Image(da.Array):  # type: ignore[misc]
-    """A Dask array (y, x, channel) of uint8 that knows its source.
+    """A Dask array (y, x, channel) that knows its source.
 
     Whatever is computed from it is a plain Dask array: a slice or a rescaled image has not
     the resolution and georeference of its source.
@@ -36,7 +33,7 @@ class Image(da.Array):  # type: ignore[misc]
     Attributes
     ----------
     source : Source
-        Path, resolution, colour profile, georeference.
+        Path, resolution, colour profile, georeference, valid range.
     """
 
     source: Source
@@ -52,7 +49,18 @@ def _with_source(array: da.Array, source: Source) -> Image:
     return image
 
 
-def open_image(path: str | os.PathLike[str] | Any, *, channel_axis: int | None = None) -> Image:
+def open_image(
+    path: str | os.PathLike[str] | Any,
+    *,
+    channel_axis: int | None = None,
+    bands: Sequence[int] | None = None,
+    nodata: float | None = None,
+    mask: Any = None,
+    series: int | None = None,
+    page: int | None = None,
+    level: int = 0,
+    select: Mapping[str, int] | None = None,
+) -> Image:
     """Open an image of any size; nothing of its pixels is read before it is computed.
 
     Parameters
@@ -63,273 +71,194 @@ def open_image(path: str | os.PathLike[str] | Any, *, channel_axis: int | None =
     channel_axis : int, optional
         Which axis holds the channels. Without it the last, or the first where a Zarr
         array's dimension names say so.
+    bands : sequence of int, optional
+        One band, or three that are red, green and blue, counted from 1: for images that do
+        not say which of their bands these are, or say it wrongly.
+    nodata : float, optional
+        Pixels all of whose bands have this value are no part of the image; instead of the
+        value that the file gives.
+    mask : path, array or False, optional
+        An image of the same size, 0 where a pixel is no part of the image. With False
+        neither alpha nor nodata nor a mask in the file marks any.
+    series, page : int, optional
+        Which image of a file that holds several.
+    level : int
+        Of a pyramid; 0 is full resolution.
+    select : Mapping, optional
+        Index for each axis that is neither y, x nor channel, e.g. ``{"T": 0, "Z": 3}``.
 
     Returns
     -------
-    Image, (y, x, channel), uint8
-        1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha) channels. Chunks lie on the
-        file's own tiles and hold about 64 MiB. It pickles to a few kB.
+    Image, (y, x, channel)
+        1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha) channels of the file's own type.
+        Alpha is 0 where a pixel is no part of the image, for whichever reason. Chunks lie on
+        the file's own tiles and hold about 64 MiB. It pickles to a few kB.
 
     Raises
     ------
     InputError
-        If there is no such file, or it is not an 8-bit image of these kinds.
+        If there is no such file, or it is not an image of these kinds.
     """
-    if isinstance(path, Image) and channel_axis is None:
+    choices = (channel_axis, bands, nodata, mask, series, page, level or None, select)
+    if isinstance(path, Image) and all(choice is None for choice in choices):
         return path
-    if not isinstance(path, str | os.PathLike):
-        return _from_array(path, channel_axis, Source())
-    if "://" in os.fspath(path):
+    chosen = tuple(bands) if bands is not None else None
+    if not isinstance(path, str | os.PathLike | zarr.Array):
+        return _from_array(path, channel_axis, chosen, nodata, mask)
+    if isinstance(path, zarr.Array):
+        raster = open_zarr_array(path, channel_axis, Source())
+    else:
+        selection = Selection(series, page, level, dict(select or {}))
+        raster = _open_path(os.fspath(path), channel_axis, selection)
+    if nodata is not None:
+        raster = replace(raster, nodata=nodata)
+    rule = choose_channels(
+        raster.source.path or "the array",
+        raster.windows.shape[2],
+        raster.windows.dtype,
+        colors=raster.colors,
+        alpha=raster.alpha,
+        premultiplied=raster.premultiplied,
+        nodata=raster.nodata,
+        bands=chosen,
+        masked=mask is not False,
+    )
+    own = raster.mask if mask is not False else None
+    image = compose(raster, rule, own)
+    if mask is not None and mask is not False:
+        assert image.colors
+        seen = ChannelRule(image.colors, image.alpha)
+        image = compose(image, seen, _open_mask(image, mask))
+    return _from_raster(image)
+
+
+def _open_path(path: str, channel_axis: int | None, selection: Selection) -> Raster:
+    """Choose a reader by the file's first bytes; names lie."""
+    if "://" in path:
         raise InputError(f"{path}: URLs are not read yet: copy the file to a disk first")
-    name = os.path.abspath(os.fspath(path))
+    name = os.path.abspath(path)
     if not os.path.exists(name):
         raise InputError(f"{path}: no such file: check the path")
     if os.path.isdir(name):
-        return _open_zarr(name, channel_axis)
+        return open_zarr(name, channel_axis)
     try:
         with open(name, "rb") as file:
             head = file.read(16)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    opener = _find_opener(head)
-    if opener is None:
-        raise InputError(
-            f"{path}: not an image that bigquant reads (TIFF, JPEG, PNG, WebP, .npy, Zarr)"
-        )
-    if channel_axis is not None and opener is not _open_npy:
-        raise InputError(f"{path}: knows its own channels: channel_axis is for arrays")
-    return opener(name, channel_axis)
-
-
-def _find_opener(head: bytes) -> Callable[[str, int | None], Image] | None:
-    """Choose by the file's first bytes; names lie."""
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return lambda path, _: _open_tiff(path)
     if head[:6] == b"\x93NUMPY":
-        return _open_npy
-    for plugin, found in (
-        (PngImagePlugin.PngImageFile, head[:8] == b"\x89PNG\r\n\x1a\n"),
-        (JpegImagePlugin.JpegImageFile, head[:3] == b"\xff\xd8\xff"),
-        (WebPImagePlugin.WebPImageFile, head[:4] == b"RIFF" and head[8:12] == b"WEBP"),
-    ):
-        if found:
-            return lambda path, _, plugin=plugin: _open_whole(path, plugin)  # type: ignore[misc]
-    return None
-
-
-# ---------------------------------------------------------------- TIFF, by windows
-
-
-def _open_tiff(path: str) -> Image:
-    page = tiff_page.describe_page(path)
-    facts = page.facts
-    windows = tiff_reader.TiffWindows(path, page.index, page.fingerprint, page.shape, page.rule)
-    if facts.tiled:
-        chunks = plan_tiles(windows.shape, facts.segment)
-    else:
-        chunks = plan_rows(windows.shape, facts.segment[0])
-    source = Source(
-        path=path,
-        format="BigTIFF" if facts.big else "TIFF",
-        resolution=facts.resolution,
-        unit=facts.unit,
-        icc_profile=facts.icc_profile,
-        tags=facts.tags,
-        details={
-            "compression": facts.compression,
-            "photometric": facts.photometric,
-            "tiles" if facts.tiled else "strips": f"{facts.segment[1]} x {facts.segment[0]}",
-        },
+        return open_npy(name, channel_axis)
+    if channel_axis is not None:
+        raise InputError(f"{path}: knows its own channels: channel_axis is for arrays")
+    if head[:4] in _TIFF:
+        return open_tiff(name, selection)
+    if is_flat(head):
+        return open_flat(name, head)
+    raise InputError(
+        f"{path}: not an image that bigquant reads (TIFF, JPEG, PNG, WebP, .npy, Zarr)"
     )
-    return _with_source(_lazy(windows, (*chunks, windows.shape[2])), source)
 
 
-def _lazy(windows: Any, chunks: tuple[int, ...]) -> da.Array:
-    return da.from_array(
+def _open_mask(image: Raster, mask: Any) -> Windows:
+    """Open a file as the mask of another; both are held against each other upright."""
+    name = image.source.path or "the array"
+    if not isinstance(mask, str | os.PathLike):
+        raise InputError(f"{name}: the mask of a file is a file: give its path")
+    found = _open_path(os.fspath(mask), None, Selection())
+    windows, size = compose(found, ChannelRule((0,))).windows, image.windows.shape[:2]
+    if windows.shape[:2] != size:
+        raise InputError(
+            f"{mask}: is {windows.shape[1]} x {windows.shape[0]} pixels, the image "
+            f"{size[1]} x {size[0]}: give a mask of the same size"
+        )
+    return windows
+
+
+def _from_raster(raster: Raster) -> Image:
+    windows = raster.windows
+    array = da.from_array(
         windows,
-        chunks=chunks,
+        chunks=(*raster.block, windows.shape[2]),
         lock=False,
         asarray=True,
         fancy=False,
         inline_array=True,
-        meta=np.empty((0,) * len(windows.shape), windows.dtype),
+        meta=np.empty((0, 0, 0), windows.dtype),
     )
+    if raster.block == windows.shape[:2] and array.nbytes > BLOCK_BYTES:  # decoded as a whole
+        array = array.rechunk((*plan_rows(_plane_bytes(array)), windows.shape[2]))
+    return _with_source(array, raster.source)
 
 
-# ---------------------------------------------------------------- JPEG, PNG, WebP: as a whole
-
-_DECODED = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBX": "RGB"}
-
-
-def _pixel_mode(image: pillow.Image) -> str | None:
-    if image.mode == "P":
-        return "RGBA" if "transparency" in image.info else "RGB"
-    if image.mode in ("1", "L", "RGB") and "transparency" in image.info:
-        return _DECODED[image.mode] + "A"
-    return _DECODED.get(image.mode)
+def _plane_bytes(array: Any) -> tuple[int, int, int]:
+    height, width, depth = array.shape
+    return height, width, depth * array.dtype.itemsize
 
 
-def _open_whole(path: str, plugin: type[Any]) -> Image:
-    """Plan to decode a file at once, in one task.
-
-    Pillow's plugins are called by name: `PIL.Image.open` warns of large images, or refuses
-    them, by a limit that is global to the process and not ours to change.
-    """
-    try:
-        fingerprint = Fingerprint.take(path)
-        with plugin(path) as image:
-            mode, (width, height), info = _pixel_mode(image), image.size, image.info
-            format_, stored_mode = image.format, image.mode
-            exif = pillow.Exif()  # image.getexif() would decode a PNG to its end
-            exif.load(info.get("exif", b""))
-            orientation = exif.get(274, 1)
-    except Exception as error:  # damaged headers raise nearly anything
-        raise InputError(f"{path}: not a readable image ({error})") from error
-    if mode is None:
-        raise InputError(
-            f"{path}: {stored_mode} pixels are not supported yet: convert it to 8-bit RGB first"
-        )
-    shape = (height, width, len(mode))
-    if np.prod(shape, dtype=np.int64) > _MAX_WHOLE_BYTES:
-        raise InputError(
-            f"{path}: {width} x {height} pixels decode to {np.prod(shape) >> 20} MiB at once "
-            f"(limit {_MAX_WHOLE_BYTES >> 20}): convert it to a tiled TIFF first, e.g. with "
-            "vips tiffsave --tile"
-        )
-    decode = dask.delayed(_decode_whole, pure=True)(path, plugin, mode, shape, fingerprint)
-    array = da.from_delayed(decode, shape, np.uint8).rechunk((*plan_rows(shape), shape[2]))
-    dpi = info.get("dpi")
-    source = Source(
-        path=path,
-        format=format_,
-        resolution=(float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 0 else None,
-        unit="inch" if dpi and min(dpi) > 0 else None,
-        icc_profile=info.get("icc_profile"),
-        tags=((274, 3, 1, orientation),) if orientation in range(2, 9) else (),
-    )
-    return _with_source(array, source)
-
-
-def _decode_whole(
-    path: str, plugin: type[Any], mode: str, shape: tuple[int, ...], fingerprint: Fingerprint
-) -> NDArray[np.uint8]:
-    fingerprint.check(path)
-    try:
-        with plugin(path) as image:
-            pixels = np.asarray(image if image.mode == mode else image.convert(mode))
-    except Exception as error:
-        raise BigquantError(f"{path}: cannot be decoded ({error})") from error
-    return pixels.reshape(shape)
-
-
-# ---------------------------------------------------------------- .npy, Zarr, arrays
-
-
-def _open_npy(path: str, channel_axis: int | None) -> Image:
-    try:
-        fingerprint = Fingerprint.take(path)
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # a damaged header raises nearly anything
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not a readable .npy file ({reason})") from error
-    windows = NpyWindows(path, fingerprint, mapped.shape, mapped.dtype)
-    _check_pixels(windows, path)
-    depth = int(np.prod(mapped.shape[2:]))
-    chunks = (*plan_rows((*mapped.shape[:2], depth)), *mapped.shape[2:])
-    return _from_array(_lazy(windows, chunks), channel_axis, Source(path=path, format="npy"))
-
-
-def _open_zarr(path: str, channel_axis: int | None) -> Image:
-    try:
-        stored = zarr.open(Path(path), mode="r")  # a str would be parsed as a URL
-    except Exception as error:  # zarr has an error for each way to be no array
-        raise InputError(f"{path}: a folder without Zarr metadata: name a Zarr array") from error
-    if not isinstance(stored, zarr.Array):
-        with warnings.catch_warnings():  # of what else lies in the folder
-            warnings.simplefilter("ignore")
-            names = sorted(name for name, _ in stored.arrays())
-        example = f", e.g. {Path(path) / names[0]}" if names else ""
-        raise InputError(
-            f"{path}: a Zarr group, not an array (arrays in it: {', '.join(names) or 'none'}): "
-            f"name an array{example}"
-        )
-    axes = getattr(stored.metadata, "dimension_names", None) or ()
-    if channel_axis is None and "y" in axes and "x" in axes:
-        channel_axis = _find_channels(path, axes)
-    return _from_array(stored, channel_axis, Source(path=path, format="Zarr"))
-
-
-def _find_channels(path: str, axes: tuple[str | None, ...]) -> int | None:
-    """Find the channel axis by the names of the axes of a Zarr array."""
-    others = [i for i, name in enumerate(axes) if name not in ("y", "x")]
-    known = all(axes[i] in (None, "c", "channel", "band", "s") for i in others)
-    if not known or axes.index("y") > axes.index("x"):
-        raise InputError(
-            f"{path}: its axes are {axes}; (y, x), (y, x, c) and (c, y, x) are supported: "
-            "pick a plane or transpose it first"
-        )
-    return others[0] if others else None
-
-
-def _from_array(array: Any, channel_axis: int | None, source: Source) -> Image:
-    """Make an image of anything array-like; NumPy and Zarr arrays get blocks of their own."""
-    name = source.path or "the array"
+def _from_array(
+    array: Any,
+    channel_axis: int | None,
+    bands: tuple[int, ...] | None,
+    nodata: float | None,
+    mask: Any,
+) -> Image:
+    """Make an image of anything array-like; NumPy arrays get blocks of their own."""
     if not hasattr(array, "dtype"):
         array = np.asarray(array)
-    _check_pixels(array, name)
-    axis = (-1 if channel_axis is None else channel_axis) if array.ndim == 3 else 0
-    if not -array.ndim <= axis < array.ndim:
-        raise InputError(f"channel_axis={channel_axis}: {name} has {array.ndim} axes")
-    if isinstance(array, zarr.Array):
-        array = _lazy_zarr(array, axis, name)
-    elif not isinstance(array, da.Array):
-        depth = array.shape[axis] if array.ndim == 3 else 1
-        plane = (*_plane(array.shape, axis), depth)
-        channels_last = array.ndim == 2 or axis % 3 == 2
-        in_rows = isinstance(array, np.ndarray) and array.flags.c_contiguous and channels_last
+    if isinstance(getattr(array, "_meta", array), np.ma.MaskedArray):
+        raise InputError("the array: is masked: give its data, and its mask as mask=")
+    axis = check_axes("the array", array.shape, array.dtype, channel_axis)
+    pixels = _in_blocks(array, axis)
+    colors, alpha = default_colors(pixels.shape[2])
+    rule = choose_channels(
+        "the array",
+        pixels.shape[2],
+        pixels.dtype,
+        colors=colors,
+        alpha=alpha,
+        nodata=nodata,
+        bands=bands,
+        masked=mask is not False,
+    )
+    marks = None if mask is None or mask is False else _mask_blocks(mask, pixels)
+    return _with_source(_apply(rule, pixels, marks), Source())
+
+
+def _mask_blocks(mask: Any, pixels: da.Array) -> da.Array:
+    """Bring a mask (y, x), a file or an array, to the blocks of an image."""
+    if isinstance(mask, str | os.PathLike):
+        mask = open_image(mask, mask=False)[..., 0]
+    mask = da.asarray(mask)
+    if mask.shape != pixels.shape[:2]:
+        raise InputError(f"mask of shape {mask.shape}: the image has {pixels.shape[:2]} pixels")
+    return mask.rechunk(pixels.chunks[:2])[..., None]
+
+
+def _in_blocks(array: Any, axis: int | None) -> da.Array:
+    """Bring an array to (y, x, sample), a block's samples in one chunk."""
+    if not isinstance(array, da.Array):
+        lengths = list(array.shape)
+        depth = 1 if axis is None else lengths.pop(axis)
+        plane = (lengths[0], lengths[1], depth * array.dtype.itemsize)
+        in_rows = isinstance(array, np.ndarray) and array.flags.c_contiguous and axis in (None, 2)
         # bands of rows can be counted where they lie, without a copy
         chunks = list(plan_rows(plane) if in_rows else plan_tiles(plane, (512, 512)))
-        if array.ndim == 3:
-            chunks.insert(axis % 3, depth)
+        if axis is not None:
+            chunks.insert(axis, depth)
         array = da.from_array(array, chunks=tuple(chunks), name=False, asarray=True)
-    array = array[:, :, None] if array.ndim == 2 else da.moveaxis(array, axis, 2)
-    if not is_image_depth(array.shape[2]):
-        raise InputError(
-            f"{name}: has {array.shape[2]} channels along axis {axis} (shape {array.shape}); "
-            "1 (gray), 2, 3 (RGB) or 4 (with alpha) are supported: choose three, or give "
-            "channel_axis"
-        )
-    return _with_source(array.rechunk({2: -1}), source)
+    array = array[:, :, None] if axis is None else da.moveaxis(array, axis, 2)
+    return array.rechunk({2: -1})
 
 
-def _plane(shape: tuple[int, ...], axis: int) -> tuple[int, int]:
-    height, width = [n for i, n in enumerate(shape) if len(shape) == 2 or i != axis % 3]
-    return height, width
-
-
-def _lazy_zarr(array: zarr.Array[Any], axis: int, name: str) -> da.Array:
-    """Read whole shards, several at a time where they are small."""
-    stored = array.shards or array.chunks
-    depth = array.shape[axis] if array.ndim == 3 else 1
-    blocks = list(plan_tiles((*_plane(array.shape, axis), depth), _plane(stored, axis)))
-    if array.ndim == 3:
-        blocks.insert(axis % 3, stored[axis])
-    return _lazy(ZarrWindows(name, array, array.shape, array.dtype), tuple(blocks))
-
-
-def _check_pixels(array: Any, name: str) -> None:
-    if array.ndim not in (2, 3) or 0 in array.shape or any(np.isnan(n) for n in array.shape):
-        raise InputError(
-            f"{name}: shape {tuple(array.shape)} is no image: (y, x) or (y, x, channel) is, "
-            "with every length known and above 0"
-        )
-    if isinstance(getattr(array, "_meta", array), np.ma.MaskedArray):
-        raise InputError(f"{name}: masked arrays are not supported yet: give an alpha channel")
-    if array.dtype != np.uint8:
-        remedy = "(image * 255).astype('uint8') if its values are 0 to 1"
-        if array.dtype.kind in "iu":
-            remedy = "image.astype('uint8') if its values are 0 to 255"
-        raise InputError(
-            f"{name}: {array.dtype} pixels are not supported yet, only uint8: "
-            f"convert them, e.g. {remedy}"
-        )
+def _apply(rule: ChannelRule, pixels: da.Array, mask: da.Array | None) -> da.Array:
+    rule = replace(rule, has_mask=mask is not None)
+    if rule.keeps(pixels.shape[2]):
+        return pixels
+    return da.map_blocks(
+        rule.apply,
+        pixels,
+        *([] if mask is None else [mask]),
+        dtype=pixels.dtype,
+        chunks=(*pixels.chunks[:2], (rule.depth,)),
+        meta=np.empty((0, 0, 0), pixels.dtype),
+    )

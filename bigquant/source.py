@@ -30,7 +30,9 @@ class Source:
     icc_profile : bytes, optional
         Embedded colour profile.
     tags : tuple of Tag
-        GeoTIFF and orientation tags, copied as they are.
+        GeoTIFF tags, copied as they are.
+    valid_range : (float, float), optional
+        What the samples can be; None where neither the type nor the file tells.
     details : Mapping
         Facts for people: compression, tile size and the like.
     """
@@ -41,6 +43,7 @@ class Source:
     unit: str | None = None
     icc_profile: bytes | None = None
     tags: tuple[Tag, ...] = ()
+    valid_range: tuple[float, float] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property

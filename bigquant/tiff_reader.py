@@ -9,7 +9,6 @@ for itself and keeps a few files open.
 from __future__ import annotations
 
 import collections
-import os
 import threading
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -18,11 +17,47 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from bigquant.bytesource import ByteSource
 from bigquant.errors import BigquantError
 from bigquant.fingerprint import Fingerprint
-from bigquant.tiff_page import JPEG, ColorRule, is_raw, one_line, segment_shape
+from bigquant.raster import Raster, Selection
+from bigquant.source import Source
+from bigquant.tiff_page import JPEG, ColorRule, describe_page, is_raw, one_line, segment_shape
+from bigquant.tiling import plan_rows, plan_tiles
 
 _OPEN_FILES = 8
+
+
+def open_tiff(path: str, selection: Selection) -> Raster:
+    """Find the image in a TIFF."""
+    del selection
+    page = describe_page(path)
+    facts, shape = page.facts, page.shape
+    windows = TiffWindows(path, page.index, page.fingerprint, shape, page.rule)
+    source = Source(
+        path=path,
+        format="BigTIFF" if facts.big else "TIFF",
+        resolution=facts.resolution,
+        unit=facts.unit,
+        icc_profile=facts.icc_profile,
+        tags=facts.tags,
+        valid_range=(0, 255),
+        details={
+            "compression": facts.compression,
+            "photometric": facts.photometric,
+            "tiles" if facts.tiled else "strips": f"{facts.segment[1]} x {facts.segment[0]}",
+        },
+    )
+    has_alpha = page.rule.alpha is not None
+    return Raster(
+        windows=windows,
+        block=plan_tiles(shape, facts.segment)
+        if facts.tiled
+        else plan_rows(shape, facts.segment[0]),
+        source=source,
+        colors=tuple(range(shape[2] - has_alpha)),
+        alpha=shape[2] - 1 if has_alpha else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -45,8 +80,9 @@ class TiffWindows:
         rows, columns, channels = key
         y0, y1, _ = rows.indices(self.shape[0])
         x0, x1, _ = columns.indices(self.shape[1])
-        self.fingerprint.check(self.path)
-        samples = _open_page(self).read(y0, y1, x0, x1)
+        page = _open_page(self)
+        page.bytes.check()
+        samples = page.read(y0, y1, x0, x1)
         return self.rule.apply(samples)[:, :, channels]
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
@@ -58,7 +94,8 @@ class _OpenPage:
 
     def __init__(self, windows: TiffWindows) -> None:
         self.path = windows.path
-        with tifffile.TiffFile(windows.path) as tif:
+        self.bytes = ByteSource(windows.path, windows.fingerprint)
+        with self.bytes.open() as file, tifffile.TiffFile(file) as tif:
             page = tif.pages[windows.page]
             self.page = page
             self.raw = is_raw(page)
@@ -68,11 +105,6 @@ class _OpenPage:
                 self.options = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
         self.offsets = np.array(page.dataoffsets, np.uint64)
         self.counts = np.array(page.databytecounts, np.uint64)
-        self.fd = os.open(windows.path, os.O_RDONLY)
-
-    def __del__(self) -> None:
-        if hasattr(self, "fd"):
-            os.close(self.fd)
 
     def read(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.uint8]:
         """Read a window of samples (y, x, sample)."""
@@ -95,7 +127,7 @@ class _OpenPage:
     ) -> None:
         y0, y1, x0, x1 = window
         offset, count = int(self.offsets[index]), int(self.counts[index])
-        data = self._read_bytes(offset, count) if offset and count else None
+        data = self.bytes.read([(offset, count)])[0] if offset and count else None
         try:
             segment, (plane, _, y, x, _), shape = self.decode(data, index, **self.options)
         except Exception as error:  # codecs raise what they like
@@ -120,24 +152,10 @@ class _OpenPage:
         parts = []
         for plane in range(planes):
             start = int(self.offsets[0]) + (plane * page.imagelength + y0) * row_bytes
-            data = self._read_bytes(start, (y1 - y0) * row_bytes)
+            data = self.bytes.read([(start, (y1 - y0) * row_bytes)])[0]
             rows = np.frombuffer(data, np.uint8).reshape(y1 - y0, page.imagewidth, depth)
             parts.append(rows[:, x0:x1])
         return parts[0] if planes == 1 else np.concatenate(parts, axis=2)
-
-    def _read_bytes(self, offset: int, count: int) -> bytes:
-        parts: list[bytes] = []
-        missing = count
-        while missing:  # one call reads 2 GiB at most
-            part = os.pread(self.fd, missing, offset + count - missing)
-            if not part:
-                raise BigquantError(
-                    f"{self.path}: is truncated: wanted {count} bytes at {offset}, "
-                    f"got {count - missing}"
-                )
-            parts.append(part)
-            missing -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 _lock = threading.Lock()

@@ -24,7 +24,7 @@ def photo(tmp_path, rng):
 @pytest.fixture
 def noisy(monkeypatch):
     """Libraries that warn and log while an image is opened, as tifffile does."""
-    opened = read._open_whole
+    opened = read.open_flat
 
     def open_noisily(*arguments):
         warnings.warn("a library's warning", UserWarning, stacklevel=2)
@@ -32,7 +32,7 @@ def noisy(monkeypatch):
         logging.getLogger("distributed.core").info("a library's news")
         return opened(*arguments)
 
-    monkeypatch.setattr(read, "_open_whole", open_noisily)
+    monkeypatch.setattr(read, "open_flat", open_noisily)
 
 
 @pytest.mark.filterwarnings("default")  # as for users; this session makes errors of them

@@ -198,7 +198,7 @@ def test_k_out_of_range_is_refused(china, k):
         (np.zeros((4, 4, 4), np.uint8), "transparent"),
         (np.zeros((4, 4, 3), np.uint16), "uint16"),
         (np.zeros((4, 4, 3), float), "float64"),
-        (np.zeros((4, 4, 7), np.uint8), "7 channels"),
+        (np.zeros((4, 4, 7), np.uint8), "7 bands"),
         (np.zeros((4, 0, 3), np.uint8), "no image"),
         (np.zeros(4, np.uint8), "no image"),
         ("photo.tif", "open_image"),

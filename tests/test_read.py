@@ -225,8 +225,7 @@ BAD = [
     ("photometric CIELAB", save(".tif", np.dstack([GRAY] * 3), photometric="cielab")),
     ("planes", save(".tif", np.stack([GRAY] * 16), volumetric=True, tile=(16, 16, 16))),
     ("no image", content(".tif", TIFF)),
-    ("float64 pixels", save(".npy", GRAY / 255)),
-    ("bool pixels", save(".npy", GRAY > 9)),
+    ("complex128 are not real", save(".npy", GRAY * 1j)),
     ("not a readable .npy file .*object", save(".npy", np.array([{}, []], object))),
     ("not a readable .npy file", content(".npy", NPY)),
     ("not a readable .npy file", content(".npy", NPY[:7])),
@@ -235,12 +234,11 @@ BAD = [
     ("not a readable image", content(".webp", b"RIFF\xff\0\0\0WEBPVP8 ")),
     ("I;16 pixels", save(".png", GRAY.astype(np.uint16))),
     ("CMYK pixels", save(".jpg", np.dstack([GRAY] * 4), mode="CMYK")),
-    ("5 channels", save(".npy", np.dstack([GRAY] * 5))),
-    ("20 channels", save(".zarr", np.stack([GRAY] * 3))),
+    ("5 bands", save(".npy", np.dstack([GRAY] * 5))),
+    ("20 bands", save(".zarr", np.stack([GRAY] * 3))),
     (r"shape \(20, 20, 1, 1\)", save(".npy", GRAY[:, :, None, None])),
     (r"shape \(0, 20\)", save(".npy", GRAY[:0])),
     (r"shape \(20, 0, 3\)", save(".zarr", np.zeros((20, 0, 3), np.uint8))),
-    ("int64 pixels", save(".zarr", np.zeros((20, 20), np.int64))),
 ]
 
 
@@ -271,14 +269,14 @@ def test_a_zarr_group_is_refused_with_the_arrays_in_it(tmp_path, foreign):
 @pytest.mark.parametrize(
     ("array", "options"),
     [
-        (GRAY / 255, {}),
+        (GRAY * 1j, {}),
         (np.zeros((4, 4, 5), np.uint8), {}),
         (np.zeros((4, 0), np.uint8), {}),
         (np.zeros(4, np.uint8), {}),
         (np.zeros((4, 4, 3), np.uint8), {"channel_axis": 3}),
         (np.zeros((4, 9, 3), np.uint8), {"channel_axis": 1}),
         (da.from_array(GRAY)[da.from_array(GRAY[:, 0]) > 9], {}),
-        ([[1, 2], [3, 4]], {}),
+        ([["a", "b"]], {}),
         (None, {}),
     ],
 )
@@ -287,25 +285,12 @@ def test_an_array_that_is_no_image_is_refused_in_one_line(array, options):
         bigquant.open_image(array, **options)
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-def test_the_orientation_of_a_photo_is_kept_as_a_tag(suffix, tmp_path):
-    """A phone's photo lies on its side; the output says so as the input does."""
-    exif = pillow.Exif()
-    exif[274] = 6
-    path = tmp_path / f"phone.{suffix}"
-    pillow.fromarray(np.tile(np.uint8([[[0], [255]]]), (20, 15, 3))).save(path, exif=exif)
-    assert bigquant.open_image(path).source.tags == ((274, 3, 1, 6),)
-    bigquant.quantize(bigquant.open_image(path), 2, random_state=0).to_tiff(tmp_path / "o.tif")
-    with tifffile.TiffFile(tmp_path / "o.tif") as file:
-        assert file.pages[0].tags[274].value == 6
-
-
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda: bigquant.open_image("https://example.org/a.tif"), "URLs are not read yet"),
-        (lambda: bigquant.open_image(np.ma.zeros((9, 9, 3), np.uint8)), "masked arrays"),
-        (lambda: bigquant.open_image(np.zeros((9, 9, 3), np.int64)), r"astype\('uint8'\)"),
+        (lambda: bigquant.open_image(np.ma.zeros((9, 9, 3), np.uint8)), "its mask as mask="),
+        (lambda: bigquant.quantize(np.zeros((9, 9, 3), np.int64), 2), r"astype\('uint8'\)"),
     ],
 )
 def test_what_is_not_read_yet_is_said(make, words):

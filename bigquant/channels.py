@@ -1,0 +1,251 @@
+"""Stored samples -> the image that is quantized: gray or RGB, upright, masked by alpha."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigquant.errors import InputError
+from bigquant.raster import Raster, Windows
+from bigquant.source import Source
+
+_ORIENTATION = 274
+_GEOTIFF = range(33550, 34738)
+#: Orientation of TIFF and EXIF -> whether to swap the axes, then flip y, flip x.
+_TURNS = {
+    1: (False, False, False),
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+_UPRIGHT = _TURNS[1]
+
+
+@dataclass(frozen=True)
+class ChannelRule:
+    """How samples become colours, with alpha perhaps: 0 where a pixel is no part of the image.
+
+    Parameters
+    ----------
+    colors : tuple of int
+        Samples that become the colours.
+    alpha : int, optional
+        Sample that marks pixels with 0.
+    premultiplied : bool
+        Whether the colours are multiplied by alpha.
+    nodata : float, optional
+        Marks pixels all of whose colours have this value.
+    has_mask : bool
+        Whether a mask marks pixels too.
+    """
+
+    colors: tuple[int, ...]
+    alpha: int | None = None
+    premultiplied: bool = False
+    nodata: float | None = None
+    has_mask: bool = False
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether anything can mark pixels, so that there is an alpha channel."""
+        return not (self.alpha is None and self.nodata is None and not self.has_mask)
+
+    @property
+    def depth(self) -> int:
+        """Channels of the image that the rule makes."""
+        return len(self.colors) + self.has_alpha
+
+    def keeps(self, n_samples: int) -> bool:
+        """Whether the channels are the samples, one for one."""
+        wanted = self.colors if self.alpha is None else (*self.colors, self.alpha)
+        made = self.premultiplied or self.nodata is not None or self.has_mask
+        return not made and wanted == tuple(range(n_samples))
+
+    def apply(self, samples: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Turn samples (y, x, sample) and a mask (y, x, 1) into an image (y, x, channel)."""
+        if self.keeps(samples.shape[2]):
+            return samples
+        colors = samples[..., list(self.colors)]
+        if not self.has_alpha:
+            return colors
+        full = np.array(_full(samples.dtype), samples.dtype)
+        alpha = np.full(samples.shape[:2], full)
+        if self.alpha is not None:
+            alpha = samples[..., self.alpha].copy()
+            if self.premultiplied:
+                colors = _divide(colors, alpha, full)
+        if self.nodata is not None:
+            equal = np.isnan(colors) if math.isnan(self.nodata) else colors == self.nodata
+            alpha[equal.all(axis=2)] = 0
+        if mask is not None:
+            alpha[mask[..., 0] == 0] = 0
+        return np.concatenate([colors, alpha[..., None]], axis=2)
+
+
+def _full(dtype: np.dtype[Any]) -> float:
+    return int(np.iinfo(dtype).max) if dtype.kind in "iu" else 1
+
+
+def _divide(colors: NDArray[Any], alpha: NDArray[Any], full: NDArray[Any]) -> NDArray[Any]:
+    """Undo the multiplication by alpha, rounded to nearest."""
+    alpha = alpha[..., None]
+    if colors.dtype.kind == "f":
+        return np.where(alpha > 0, colors / np.where(alpha > 0, alpha, 1), 0).astype(colors.dtype)
+    wide = np.dtype(np.uint64 if colors.dtype.itemsize > 1 else np.uint32)
+    raised = (colors.astype(wide) * full.astype(wide) + alpha // 2) // np.maximum(alpha, 1)
+    straight: NDArray[Any] = np.minimum(raised, full).astype(colors.dtype)
+    return straight
+
+
+@dataclass(frozen=True)
+class ChannelWindows:
+    """Windows (y, x, channel) of stored samples by a rule, turned upright.
+
+    Parameters
+    ----------
+    stored : Windows
+    rule : ChannelRule
+    mask : Windows, optional
+        Of the stored image's height and width, one sample.
+    turn : (bool, bool, bool)
+        Whether to swap the axes, then flip y, flip x.
+    """
+
+    stored: Windows
+    rule: ChannelRule
+    mask: Windows | None = None
+    turn: tuple[bool, bool, bool] = _UPRIGHT
+
+    ndim = 3
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the samples."""
+        return self.stored.dtype
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        y, x = self.stored.shape[:2]
+        return (x, y, self.rule.depth) if self.turn[0] else (y, x, self.rule.depth)
+
+    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
+        rows, columns, channels = key
+        y0, y1, _ = rows.indices(self.shape[0])
+        x0, x1, _ = columns.indices(self.shape[1])
+        swap, flip_y, flip_x = self.turn
+        if flip_y:
+            y0, y1 = self.shape[0] - y1, self.shape[0] - y0
+        if flip_x:
+            x0, x1 = self.shape[1] - x1, self.shape[1] - x0
+        window = (slice(x0, x1), slice(y0, y1)) if swap else (slice(y0, y1), slice(x0, x1))
+        samples = self.stored[(*window, slice(0, self.stored.shape[2]))]
+        mask = None if self.mask is None else self.mask[(*window, slice(0, 1))]
+        pixels = self.rule.apply(samples, mask)
+        if swap:
+            pixels = pixels.swapaxes(0, 1)
+        pixels = pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1, channels]
+        return np.ascontiguousarray(pixels)
+
+
+def choose_channels(
+    name: str,
+    depth: int,
+    dtype: np.dtype[Any],
+    *,
+    colors: tuple[int, ...] | None,
+    alpha: int | None = None,
+    premultiplied: bool = False,
+    nodata: float | None = None,
+    bands: tuple[int, ...] | None = None,
+    masked: bool = True,
+) -> ChannelRule:
+    """Choose what of an image's samples is quantized.
+
+    Parameters
+    ----------
+    name : str
+        Of the image, for errors.
+    depth : int
+        Samples of a pixel.
+    dtype : numpy.dtype
+    colors, alpha, premultiplied, nodata
+        What is known of them, as in `Raster`.
+    bands : tuple of int, optional
+        Samples that are the colours, counted from 1, and none is alpha, whatever is known.
+    masked : bool
+        Whether alpha and nodata mark pixels that are no part of the image.
+
+    Raises
+    ------
+    InputError
+        If the bands must be chosen, or those chosen are not there.
+    """
+    if bands is not None:
+        if len(bands) not in (1, 3) or not all(1 <= band <= depth for band in bands):
+            shown = ",".join(map(str, bands))
+            raise InputError(f"{name}: bands {shown}: must be one or three of 1 to {depth}")
+        colors, alpha = tuple(band - 1 for band in bands), None
+    if colors is None:
+        raise InputError(
+            f"{name}: has {depth} bands, and does not say which are red, green and blue: "
+            "choose one or three, e.g. --bands 3,2,1 (bands=(3, 2, 1))"
+        )
+    if not masked:
+        alpha = nodata = None
+    return ChannelRule(colors, alpha, premultiplied and alpha is not None, _fitting(nodata, dtype))
+
+
+def _fitting(nodata: float | None, dtype: np.dtype[Any]) -> float | None:
+    """Drop a value that no sample of this type can have, as GDAL does."""
+    if nodata is None or dtype.kind == "f":
+        return nodata
+    limits = np.iinfo(dtype)
+    return nodata if nodata == nodata // 1 and limits.min <= nodata <= limits.max else None
+
+
+def compose(raster: Raster, rule: ChannelRule, mask: Windows | None = None) -> Raster:
+    """Make the image that is quantized of a stored one: 1 or 3 colours, alpha perhaps, upright.
+
+    The mask is of the image as it is stored.
+    """
+    turn = _turn_of(raster)
+    windows = ChannelWindows(raster.windows, replace(rule, has_mask=mask is not None), mask, turn)
+    as_stored = turn == _UPRIGHT and windows.rule.keeps(raster.windows.shape[2])
+    n_colors = len(rule.colors)
+    return replace(
+        raster,
+        windows=raster.windows if as_stored else windows,
+        block=raster.block[::-1] if turn[0] else raster.block,
+        source=_upright(raster.source, turn),
+        colors=tuple(range(n_colors)),
+        alpha=n_colors if windows.rule.has_alpha else None,
+        premultiplied=False,
+        nodata=None,
+        mask=None,
+        orientation=1,
+    )
+
+
+def _turn_of(raster: Raster) -> tuple[bool, bool, bool]:
+    """Leave georeferenced images as they are stored, which is how GDAL takes them."""
+    geo = any(code in _GEOTIFF for code, *_ in raster.source.tags)
+    return _UPRIGHT if geo else _TURNS[raster.orientation]
+
+
+def _upright(source: Source, turn: tuple[bool, bool, bool]) -> Source:
+    tags = (
+        source.tags if turn == _UPRIGHT else tuple(t for t in source.tags if t[0] != _ORIENTATION)
+    )
+    resolution = source.resolution
+    if resolution and turn[0]:
+        resolution = resolution[::-1]
+    return replace(source, tags=tags, resolution=resolution)
