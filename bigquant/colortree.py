@@ -256,14 +256,26 @@ def gather_moments(
 
 @jit
 def gather_means(
-    means: NDArray[np.float32],  # IN  (n, 3)
-    moments: NDArray[np.int64],  # IN  (n, 5) of the cubes whose means they are
-    centers: NDArray[np.float32],  # IN  (k, 3)
-    found: NDArray[np.int64],  # OUT (k, 5) zeros before
-) -> None:
-    """Sum the moments of the cubes whose mean is nearest to each centre."""
-    labels, distances = np.empty(len(means), np.int32), np.empty(len(means), np.float32)
-    nearest_of_all(means, centers, labels, distances)
+    points: NDArray[np.float32],  # IN  (n, 3) means of cubes
+    moments: NDArray[np.int64],  # IN  (n, 5) of these cubes
+    centers: NDArray[np.float64],  # IN  (k, 3)
+    masses: NDArray[np.float64],  # OUT (k,) pixels of the cubes nearest to each centre
+    means: NDArray[np.float64],  # OUT (k, 3) their mean; 0 where there are none
+) -> float:
+    """Sum up the cubes nearest to each centre; tell the inertia around the means."""
+    k = centers.shape[0]
+    labels, distances = np.empty(len(points), np.int32), np.empty(len(points), np.float32)
+    nearest_of_all(points, centers.astype(np.float32), labels, distances)
+    found = np.zeros((k, N_MOMENTS), np.int64)
     for i in range(labels.size):
         for m in range(N_MOMENTS):
             found[labels[i], m] += moments[i, m]
+    inertia = 0.0
+    for j in range(k):
+        masses[j] = found[j, 0]
+        inertia += found[j, N_MOMENTS - 1]
+        for channel in range(3):
+            total = float(found[j, 1 + channel])
+            means[j, channel] = total / max(masses[j], 1.0)
+            inertia -= total * means[j, channel]
+    return max(0.0, inertia)

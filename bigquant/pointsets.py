@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bigquant import kernels
 from bigquant.colorcounts import ColorHistogram
-from bigquant.colortree import N_MOMENTS, ColorTree, gather_means
+from bigquant.colortree import ColorTree, gather_means
 from bigquant.nearest import assign, nearest_of_all
 
 Floats = NDArray[np.float64]
@@ -149,9 +149,9 @@ class Cubes:
         return _variance(self.moments)
 
     def gather(self, centers: Floats) -> Gathered:  # noqa: D102
-        found = np.zeros((len(centers), N_MOMENTS), np.int64)
-        gather_means(self._singles, self.moments, centers.astype(np.float32), found)
-        return _gathered(found)
+        masses, means = np.empty(len(centers)), np.empty_like(centers)
+        inertia = gather_means(self._singles, self.moments, centers, masses, means)
+        return Gathered(masses, means, inertia)
 
     def assign(self, centers: Floats) -> tuple[NDArray[np.int32], Floats]:
         """Single precision does: these centres are where finer levels start."""
@@ -190,7 +190,11 @@ class TreeColors:
         return _variance(self.tree.moments[self.tree.depths == 1])
 
     def gather(self, centers: Floats) -> Gathered:  # noqa: D102
-        return _gathered(self.tree.gather(centers))
+        moments = self.tree.gather(centers).astype(np.float64)
+        masses, sums = moments[:, 0], moments[:, 1:4]
+        means = sums / np.maximum(masses, 1)[:, None]
+        inertia = float(moments[:, 4].sum() - (sums * means).sum())
+        return Gathered(masses, means, max(0.0, inertia))
 
     def assign(self, centers: Floats) -> tuple[NDArray[np.int32], Floats]:  # noqa: D102
         return assign(self.tree.colors, centers)
@@ -209,14 +213,6 @@ class TreeColors:
 def _variance(moments: NDArray[np.int64]) -> float:
     count, *sums, squares = moments.sum(axis=0).tolist()
     return float((count * squares - sum(s * s for s in sums)) / (3 * count**2))
-
-
-def _gathered(moments: NDArray[np.int64]) -> Gathered:
-    values = moments.astype(np.float64)
-    masses, sums = values[:, 0], values[:, 1:4]
-    means = sums / np.maximum(masses, 1)[:, None]
-    inertia = float(values[:, 4].sum() - (sums * means).sum())
-    return Gathered(masses, means, max(0.0, inertia))
 
 
 def _bin_means(points: Points, bits: int) -> Points:
