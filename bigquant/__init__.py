@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from bigquant.inspection import inspect
     from bigquant.kmeans import KMeans
     from bigquant.palette import Palette
-    from bigquant.pipeline import QuantizedImage, quantize
+    from bigquant.pipeline import quantize
+    from bigquant.quantized import QuantizedImage
     from bigquant.read import Image, open_image
 
 __version__ = "0.1.0"
@@ -45,7 +46,7 @@ _HOMES = {
     "KMeans": "kmeans",
     "Palette": "palette",
     "PaletteWarning": "errors",
-    "QuantizedImage": "pipeline",
+    "QuantizedImage": "quantized",
     "inspect": "inspection",
     "open_image": "read",
     "quantize": "pipeline",

@@ -1,7 +1,9 @@
-"""Dask image -> distinct colours and their counts, in one pass, merged as a tree."""
+"""Dask images -> distinct colours and their counts, in one pass, merged as a tree."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dask
@@ -12,6 +14,11 @@ from numpy.typing import NDArray
 
 from bigquant.bands import split_channels
 from bigquant.colorcounts import ColorHistogram
+from bigquant.errors import BigquantError
+
+#: Blocks that are counted in one go: enough to keep a cluster busy.
+_BATCH = 512
+_log = logging.getLogger(__name__)
 
 
 def count_block(pixels: NDArray[Any], channels: int) -> ColorHistogram:
@@ -79,6 +86,69 @@ def count_colors(image: da.Array) -> Delayed:
         meta=np.empty((0, 0), object),
     )
     return merge_tree(parts.to_delayed().ravel().tolist())
+
+
+def count_images(images: Sequence[da.Array]) -> tuple[Delayed, dict[int, BigquantError]]:
+    """Count the colours of several images together.
+
+    Parameters
+    ----------
+    images : sequence of dask.array.Array, (y, x, channel), uint8
+        Of as many colour channels; with alpha or without.
+
+    Returns
+    -------
+    histogram : Delayed
+        Of all readable images; it is computed, and lies where the workers are.
+    failures : dict
+        What went wrong with the images that could not be read, by their place in `images`,
+        unless there is only one: then it is raised. Nothing of them is counted.
+    """
+    if len(images) == 1:
+        return _counted(images), {}
+    parts: list[Delayed] = []
+    failures: dict[int, BigquantError] = {}
+    for numbers in _batches(images):
+        try:
+            parts.append(_awaited([images[number] for number in numbers]))
+        except BigquantError:
+            for number in numbers:  # find out which
+                try:
+                    parts.append(_awaited([images[number]]))
+                except BigquantError as error:
+                    failures[number] = error
+    if not parts:
+        raise next(iter(failures.values()))
+    return parts[0] if len(parts) == 1 else merge_tree(parts).persist(), failures
+
+
+def _batches(images: Sequence[da.Array]) -> Iterator[list[int]]:
+    batch: list[int] = []
+    blocks = 0
+    for number, image in enumerate(images):
+        batch.append(number)
+        blocks += image.npartitions
+        if blocks >= _BATCH:
+            yield batch
+            batch, blocks = [], 0
+    if batch:
+        yield batch
+
+
+def _awaited(images: list[da.Array]) -> Delayed:
+    total = _counted(images)
+    total.n_colors.compute()  # a cluster tells only when asked what went wrong
+    return total
+
+
+def _counted(images: Sequence[da.Array]) -> Delayed:
+    for image in images:
+        _log.info(
+            "counting the colours of %d x %d pixels in %d blocks of %d x %d",
+            *(image.shape[1], image.shape[0], image.npartitions),
+            *(image.chunksize[1], image.chunksize[0]),
+        )
+    return merge_tree([count_colors(image) for image in images]).persist()
 
 
 def merge_tree(parts: list[Delayed]) -> Delayed:

@@ -12,7 +12,7 @@ import numpy as np
 import zarr
 
 from bigquant.array_reader import check_axes, open_npy, open_zarr, open_zarr_array
-from bigquant.bands import default_colors
+from bigquant.bands import default_colors, split_channels
 from bigquant.channels import ChannelRule, choose_channels, compose
 from bigquant.errors import InputError
 from bigquant.flat_reader import is_flat, open_flat
@@ -37,6 +37,14 @@ class Image(da.Array):  # type: ignore[misc]
     """
 
     source: Source
+
+    def as_rgb(self) -> Image:
+        """Plan a gray image as RGB, its alpha kept."""
+        channels, has_alpha = split_channels(self.shape[2])
+        rule = ChannelRule(
+            (0, 0, 0) if channels == 1 else (0, 1, 2), channels if has_alpha else None
+        )
+        return _with_source(_apply(rule, self, None), self.source)
 
     def __reduce__(self) -> tuple[Any, ...]:
         plain = da.Array(self.dask, self.name, self.chunks, meta=self._meta)
