@@ -7,20 +7,17 @@ import logging
 import os
 import signal
 import sys
-import time
 import warnings
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
+from bigquant import options
 from bigquant.errors import BigquantError, InputError, PaletteWarning
-from bigquant.logs import shown_logs
+from bigquant.inputs import FORMATS, expand, format_of, name_outputs
 
 _EXIT_FAILED, _EXIT_BAD_INPUT, _EXIT_INTERRUPTED = 1, 2, 130
 _ENDING = (signal.SIGINT, signal.SIGTERM)
-_TIFF_SUFFIXES = (".tif", ".tiff")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,35 +78,6 @@ def _complain(message: str, code: int) -> int:
     return code
 
 
-def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that every command has."""
-    options = [
-        click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON."),
-        click.option(
-            "-v",
-            "--verbose",
-            count=True,
-            expose_value=False,
-            callback=_show_logs,
-            help="Tell of stages and chunk plans; -vv also of what Dask does.",
-        ),
-        click.option(
-            "--traceback", is_flag=True, expose_value=False, help="Show where an error comes from."
-        ),
-    ]
-    for option in options:
-        command = option(command)
-    return command
-
-
-def _show_logs(context: click.Context, _: click.Parameter, verbosity: int) -> None:
-    context.with_resource(shown_logs(verbosity))
-
-
-_OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
-_QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary.")
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="bigquant")
 def commands() -> None:
@@ -117,10 +85,18 @@ def commands() -> None:
 
 
 @commands.command()
-@click.argument("input_", metavar="INPUT")
+@click.argument("names", metavar="INPUT...", nargs=-1, required=True)
 @click.option("-k", "k", type=int, default=32, show_default=True, help="Number of colours.")
 @click.option(
-    "-o", "--output", help="OUT.zarr or OUT.tif.  [default: INPUT with the suffix .k32.zarr]"
+    "-o",
+    "--output",
+    help="OUT.zarr or OUT.tif, or a folder.  [default: INPUT with the suffix .k32.zarr]",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="Kind of the outputs, where no name tells it.  [default: zarr]",
 )
 @click.option(
     "--content",
@@ -143,6 +119,8 @@ def commands() -> None:
     show_default=True,
     help="Seed of the fit.",
 )
+@click.option("--strict", is_flag=True, help="Stop at the first input that cannot be read.")
+@options.reading
 @click.option(
     "--workers", type=click.IntRange(min=1), help="Run on a local cluster of N processes."
 )
@@ -152,82 +130,106 @@ def commands() -> None:
     envvar="DASK_SCHEDULER_ADDRESS",
     help="Run on the Dask cluster at ADDRESS, e.g. tcp://host:8786.",
 )
-@_OVERWRITE
-@_QUIET
-@_shared
+@options.overwrite
+@options.quiet
+@options.shared
 def fit(
-    input_: str,
+    names: tuple[str, ...],
     k: int,
     output: str | None,
+    format_: str | None,
     content: str,
     algorithm: str,
     seed: int,
+    strict: bool,
     workers: int | None,
     scheduler: str | None,
     overwrite: bool,
     quiet: bool,
     as_json: bool,
+    **chosen: Any,
 ) -> None:
     """Fit k colours to INPUT and write it in these colours.
 
-    Two passes over the pixels, in flat memory: one counts every distinct colour, one looks
-    every pixel up. The palette stands in the output and beside it as NAME.palette.json.
+    INPUT is a file or a Zarr, a folder, a pattern ('scans/*.tif'), or @list.txt with a name a
+    line; several inputs get one palette. Two passes over the pixels, in flat memory: one counts
+    every distinct colour, one looks every pixel up. The palette stands in the output and beside
+    it as NAME.palette.json.
     """
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
-    from bigquant.pipeline import check_k, quantize  # noqa: PLC0415
-    from bigquant.read import open_image  # noqa: PLC0415
-    from bigquant.terminal import fact_sheet, fit_facts, stage_progress  # noqa: PLC0415
-    from bigquant.write import check_output, palette_path  # noqa: PLC0415
+    from bigquant.collection import made_folder, open_files, quantize_files  # noqa: PLC0415
+    from bigquant.pipeline import check_k  # noqa: PLC0415
+    from bigquant.terminal import stage_progress  # noqa: PLC0415
 
     if workers and scheduler and _given("scheduler"):
         raise InputError("--workers and --scheduler exclude each other: give one of them")
     check_k(k)
-    if output:
-        _is_tiff(output)
-    image = open_image(input_)
-    target = output or _default_output(input_, k)
-    check_output(target, content, overwrite, image.source.path)
-    address = None if workers else scheduler
-    with warnings.catch_warnings(record=True) as caught:
+    reading = options.reading_options(chosen)
+    inputs = expand(names)
+    if len(inputs) > 1 and reading.get("mask"):
+        raise InputError(f"--mask is for one input, not for {len(inputs)}: run them apart")
+    outputs = name_outputs(inputs, output, format_, k)
+    with made_folder(output), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")  # to be told in the summary, whatever Python's -W says
+        job = open_files(
+            inputs, outputs, reading=reading, content=content, strict=strict, overwrite=overwrite
+        )
+        address = None if workers else scheduler
         with running_on(address, workers) as client, stage_progress(client, quiet=quiet):
-            result = quantize(image, k, algorithm=algorithm, random_state=seed)
-            start = time.perf_counter()
-            write = result.to_tiff if _is_tiff(target) else result.to_zarr
-            write(target, content=content, overwrite=overwrite)
-        seconds = {**result.seconds, "write": time.perf_counter() - start}
-    notes = [str(w.message) for w in caught if w.category is PaletteWarning]
+            outcome = quantize_files(job, k, algorithm=algorithm, random_state=seed)
     for other in (w for w in caught if w.category is not PaletteWarning):
         logging.getLogger("py.warnings").warning("%s", other.message)
-    palette = result.palette
+    notes = [str(w.message) for w in caught if w.category is PaletteWarning]
+    _tell(job, outcome, notes, as_json=as_json, quiet=quiet)
+    if outcome.failures:
+        raise BigquantError(
+            f"{len(outcome.failures)} of {len(inputs)} inputs could not be quantized"
+        )
+
+
+def _tell(job: Any, outcome: Any, notes: list[str], *, as_json: bool, quiet: bool) -> None:
+    """Print what came of a fit; failures also when quiet."""
+    from bigquant.terminal import collection_facts, fact_sheet, fit_facts  # noqa: PLC0415
+    from bigquant.write import palette_path  # noqa: PLC0415
+
+    for error in outcome.failures.values():
+        _complain(str(error), _EXIT_FAILED)
+    if not outcome.written:
+        return
+    images = [_image_facts(written) for written in outcome.written]
+    palette = outcome.written[0].result.palette
+    shown = job.palette or os.path.relpath(palette_path(outcome.written[0].path))
     facts = {
-        "input": input_,
-        "width": image.shape[1],
-        "height": image.shape[0],
-        "chunk": [image.chunksize[1], image.chunksize[0]],
-        "blocks": image.npartitions,
         "distinct_colors": palette.fit["distinct_colors"],
         "k": palette.k,
         "mse": palette.mse,
         "psnr": palette.as_json()["psnr"],
-        "seconds": {stage: round(spent, 3) for stage, spent in seconds.items()},
-        "output": target,
-        "palette": os.path.relpath(palette_path(target)),
+        "seconds": {stage: round(spent, 3) for stage, spent in outcome.seconds.items()},
+        "palette": shown,
         "notes": notes,
     }
+    if len(job.targets) == 1:
+        facts = images[0] | facts
+    else:
+        failed = {name: str(error) for name, error in outcome.failures.items()}
+        facts = {"images": images, "failed": failed} | facts
     if as_json:
         click.echo(json.dumps(facts))
     elif not quiet:
-        click.echo(fact_sheet(fit_facts(facts)))
+        sheet = fit_facts(facts) if len(job.targets) == 1 else collection_facts(facts)
+        click.echo(fact_sheet(sheet))
 
 
-def _default_output(input_: str, k: int) -> str:
-    path = Path(input_)
-    if path.name in ("", ".."):  # the folder of a Zarr array, named by where one stands
-        path = Path(os.path.abspath(input_))
-    while (path.parent / "zarr.json").exists() or (path.parent / ".zgroup").exists():
-        path = path.parent  # an array of a group: beside the group, not in it
-    return str(path.with_suffix(f".k{k}.zarr"))
+def _image_facts(written: Any) -> dict[str, Any]:
+    labels = written.result.labels
+    return {
+        "input": written.name,
+        "width": labels.shape[1],
+        "height": labels.shape[0],
+        "chunk": [labels.chunksize[1], labels.chunksize[0]],
+        "blocks": labels.npartitions,
+        "output": written.path,
+    }
 
 
 def _given(name: str) -> bool:
@@ -235,22 +237,16 @@ def _given(name: str) -> bool:
     return source is click.core.ParameterSource.COMMANDLINE
 
 
-def _is_tiff(target: str) -> bool:
-    suffix = Path(target).suffix.lower()
-    if suffix != ".zarr" and suffix not in _TIFF_SUFFIXES:
-        raise InputError(f"{target}: an output's name ends in .zarr or .tif")
-    return suffix in _TIFF_SUFFIXES
-
-
 @commands.command()
 @click.argument("input_", metavar="INPUT")
-@_shared
-def info(input_: str, as_json: bool) -> None:
+@options.reading
+@options.shared
+def info(input_: str, as_json: bool, **chosen: Any) -> None:
     """Tell what INPUT is and how it would be read."""
     from bigquant.inspection import inspect  # noqa: PLC0415
     from bigquant.terminal import fact_sheet, info_facts  # noqa: PLC0415
 
-    facts = inspect(input_)
+    facts = inspect(input_, **options.reading_options(chosen))
     click.echo(json.dumps(facts) if as_json else fact_sheet(info_facts(facts)))
 
 
@@ -265,9 +261,9 @@ def info(input_: str, as_json: bool) -> None:
     show_default=True,
     help="Which photo.",
 )
-@_OVERWRITE
-@_QUIET
-@_shared
+@options.overwrite
+@options.quiet
+@options.shared
 def sample(
     output: str, megapixels: float | None, name: str, overwrite: bool, quiet: bool, as_json: bool
 ) -> None:
@@ -278,7 +274,7 @@ def sample(
     from bigquant.terminal import stage_progress  # noqa: PLC0415
     from bigquant.write import write_rgb_tiff  # noqa: PLC0415
 
-    if not _is_tiff(output):
+    if format_of(output) != "tif":
         raise InputError(f"{output}: a sample is a TIFF: its name ends in .tif")
     check_target(output, overwrite)
     image = sample_image(name, megapixels)

@@ -15,13 +15,15 @@ _TABLE_BYTES = 64 << 20
 _HISTOGRAM_BYTES = 11  # of each distinct colour
 
 
-def inspect(image: str | os.PathLike[str] | Any) -> dict[str, Any]:
+def inspect(image: str | os.PathLike[str] | Any, **reading: Any) -> dict[str, Any]:
     """Tell what an image is and how it would be quantized, without reading its pixels.
 
     Parameters
     ----------
     image : path or array
         Whatever `open_image` takes.
+    **reading
+        Its other parameters.
 
     Returns
     -------
@@ -32,7 +34,7 @@ def inspect(image: str | os.PathLike[str] | Any) -> dict[str, Any]:
         pixel_size in micrometers (height, width), icc_profile and georeferenced, and what
         the file says of its compression and tiles.
     """
-    opened = open_image(image)
+    opened = open_image(image, **reading)
     height, width, depth = opened.shape
     channels, has_alpha = split_channels(depth)
     block_pixels = opened.chunksize[0] * opened.chunksize[1]

@@ -68,19 +68,43 @@ def fact_sheet(facts: Mapping[str, Any]) -> str:
 
 def fit_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Put the facts of a fit into words."""
-    seconds = facts["seconds"]
-    stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())
-    error = f"{facts['psnr']:.2f} dB (MSE {facts['mse']:.2f})" if facts["mse"] else "no error"
     words = {
         "size": f"{facts['width']} x {facts['height']} pixels",
         "chunks": f"{facts['chunk'][0]} x {facts['chunk'][1]}, {facts['blocks']} in all",
-        "colors": f"{facts['distinct_colors']} distinct -> {facts['k']}",
-        "PSNR": error,
-        "seconds": f"{sum(seconds.values()):.1f} ({stages})",
+        **_palette_facts(facts),
         "output": facts["output"],
         "palette": facts["palette"],
     }
-    return words | {f"note {i + 1}": note for i, note in enumerate(facts["notes"])}
+    return words | _notes(facts)
+
+
+def collection_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the facts of a fit to several images into words."""
+    images = facts["images"]
+    pixels = sum(image["width"] * image["height"] for image in images)
+    words = {
+        "images": f"{len(images)}, {pixels / 1e6:.4g} megapixels in all",
+        "failed": len(facts["failed"]) or None,
+        **_palette_facts(facts),
+        "outputs": f"{images[0]['output']}" + (" ..." if len(images) > 1 else ""),
+        "palette": facts["palette"],
+    }
+    return words | _notes(facts)
+
+
+def _palette_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    seconds = facts["seconds"]
+    stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())
+    error = f"{facts['psnr']:.2f} dB (MSE {facts['mse']:.2f})" if facts["mse"] else "no error"
+    return {
+        "colors": f"{facts['distinct_colors']} distinct -> {facts['k']}",
+        "PSNR": error,
+        "seconds": f"{sum(seconds.values()):.1f} ({stages})",
+    }
+
+
+def _notes(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"note {i + 1}": note for i, note in enumerate(facts["notes"])}
 
 
 def info_facts(facts: Mapping[str, Any]) -> dict[str, Any]:

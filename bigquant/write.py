@@ -38,7 +38,12 @@ def palette_path(path: str | os.PathLike[str]) -> Path:
 
 
 def check_output(
-    path: str | os.PathLike[str], content: str, overwrite: bool, source: str | None
+    path: str | os.PathLike[str],
+    content: str,
+    overwrite: bool,
+    source: str | None,
+    *,
+    with_palette: bool = True,
 ) -> None:
     """Find out, before any work, if `path` and its palette file can be written.
 
@@ -52,7 +57,8 @@ def check_output(
         raise InputError(f"content={content!r}: must be one of {CONTENTS}")
     check_apart(path, source)
     check_target(path, overwrite)
-    check_target(palette_path(path), overwrite)
+    if with_palette:
+        check_target(palette_path(path), overwrite)
 
 
 def write_zarr(
@@ -63,6 +69,7 @@ def write_zarr(
     *,
     content: str = "both",
     overwrite: bool = False,
+    with_palette: bool = True,
 ) -> None:
     """Write an OME-Zarr 0.5 group (Zarr v3, sharded) and the palette beside it.
 
@@ -79,8 +86,10 @@ def write_zarr(
         The image (c, y, x) of the palette's colours, ``labels/quantized`` (y, x), or both.
     overwrite : bool
         Whether an output of that name may be replaced.
+    with_palette : bool
+        Whether the palette is also written beside it, as NAME.palette.json.
     """
-    check_output(path, content, overwrite, source.path)
+    check_output(path, content, overwrite, source.path, with_palette=with_palette)
     tiers = plan_pyramid(labels.chunks)
     levels = tuple(itertools.chain(*tiers))
     parts = Content(
@@ -89,7 +98,7 @@ def write_zarr(
         nodata=bool(palette.first_label),
         table=palette.table,
     )
-    with _outputs(path, palette, overwrite) as temporary:
+    with _outputs(path, palette if with_palette else None, overwrite) as temporary:
         omezarr.create_group(
             str(temporary),
             levels,
@@ -113,6 +122,7 @@ def write_tiff(
     *,
     content: str = "both",
     overwrite: bool = False,
+    with_palette: bool = True,
 ) -> None:
     """Write a tiled BigTIFF and the palette beside it.
 
@@ -121,7 +131,7 @@ def write_tiff(
     profile, orientation and GeoTIFF tags of `source` are copied. Parameters are as for
     `write_zarr`.
     """
-    check_output(path, content, overwrite, source.path)
+    check_output(path, content, overwrite, source.path, with_palette=with_palette)
     indexed = palette.label_dtype == np.uint8
     painted = not indexed and content != "labels"
     tags = source.tags
@@ -133,7 +143,7 @@ def write_tiff(
         nodata=bool(palette.first_label),
         table=palette.table,
     )
-    with _outputs(path, palette, overwrite) as temporary:
+    with _outputs(path, palette if with_palette else None, overwrite) as temporary:
         _write_tiles(
             temporary,
             str(path),
@@ -158,12 +168,25 @@ def write_rgb_tiff(
         _write_tiles(folder / target.name, str(path), image, image_only, parts, source=Source())
 
 
+def write_palette(
+    path: str | os.PathLike[str], palette: Palette, *, overwrite: bool = False
+) -> None:
+    """Write a palette file, complete or not at all."""
+    target = check_target(path, overwrite)
+    with complete_or_nothing(path, overwrite=overwrite, settle=settle) as folder:
+        palette.save(folder / target.name)
+
+
 @contextmanager
-def _outputs(path: str | os.PathLike[str], palette: Palette, overwrite: bool) -> Iterator[Path]:
-    """Hand out the temporary name of an output, which appears with its palette file."""
+def _outputs(
+    path: str | os.PathLike[str], palette: Palette | None, overwrite: bool
+) -> Iterator[Path]:
+    """Hand out the temporary name of an output, which appears with its palette file if any."""
     target, model = Path(os.path.abspath(path)), palette_path(path)
-    with complete_or_nothing(path, model, overwrite=overwrite, settle=settle) as folder:
-        palette.save(folder / model.name)
+    paths = (path,) if palette is None else (path, model)
+    with complete_or_nothing(*paths, overwrite=overwrite, settle=settle) as folder:
+        if palette is not None:
+            palette.save(folder / model.name)
         yield folder / target.name
 
 

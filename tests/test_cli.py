@@ -19,7 +19,7 @@ import zarr
 from PIL import Image as pillow
 
 import bigquant
-from bigquant import cli, pipeline, tiff_writer
+from bigquant import cli, collection, tiff_writer
 from bigquant.cli import main
 
 MODULE = [sys.executable, "-m", "bigquant"]
@@ -81,8 +81,21 @@ def assert_one_line(err, words=""):
 
 BAD = [
     ("fit nothing.tif", "nothing.tif: no such file"),
-    ("fit plain", "plain: a folder without Zarr metadata"),
-    ("fit .", "a folder without Zarr metadata"),
+    ("fit plain", "plain: a folder without images"),
+    ("fit *.xyz", "*.xyz: no file matches"),
+    ("fit @photo.png", "photo.png: is no readable list"),
+    ("fit @empty.tif", "empty.tif: an empty list"),
+    ("fit photo.tif photo.png -o o.zarr", "one file for 2 inputs"),
+    ("fit photo.tif photo.png -o o/", "photo.tif and photo.png would both become o/photo.zarr"),
+    ("fit photo.tif glass.png -o o/ --mask clear.png", "--mask is for one input"),
+    ("fit photo.tif --mask clear.png", "clear.png: is 8 x 8 pixels, the image 150 x 100"),
+    ("fit photo.tif --mask clear.png --no-mask", "--no-mask excludes"),
+    ("fit photo.tif --bands 1,2,x", "such as 3,2,1"),
+    ("fit photo.tif --bands 3,2,4", "one or three of 1 to 3"),
+    ("fit photo.tif --select T", "such as T=0"),
+    ("fit photo.tif --storage-option anon", "such as anon=true"),
+    ("fit photo.tif -o o.tif --format zarr", "drop one"),
+    ("fit photo.tif cut.tif --strict -o o/", "cut.tif: is truncated"),
     ("fit text.tif", "text.tif: not an image"),
     ("fit empty.tif", "empty.tif: not an image"),
     ("fit cut.tif", "cut.tif"),
@@ -94,7 +107,7 @@ BAD = [
     ("fit photo.png -o taken.zarr", "taken.zarr: exists already"),
     ("fit photo.tif -o photo.tif --overwrite", "photo.tif: is the input"),
     ("fit taken.zarr/0 -o taken.zarr --overwrite", "taken.zarr/0 or overlaps it"),
-    ("fit photo.png -o plain --overwrite", "an output's name ends in"),
+    ("fit photo.png -o plain.txt --overwrite", "an output's name ends in"),
     ("fit photo.png -o plain.zarr --overwrite", "plain.zarr: is a folder, and no Zarr"),
     ("fit photo.png -o missing/out.zarr", "there is no folder"),
     ("fit photo.png -o /proc/out.zarr", "cannot be written in /proc"),
@@ -164,7 +177,7 @@ def test_an_error_nobody_foresaw_is_one_line_too(run, folder, monkeypatch):
     def fail(*arguments, **options):
         raise RuntimeError("first\nsecond")
 
-    monkeypatch.setattr(pipeline, "quantize", fail)
+    monkeypatch.setattr(collection, "quantize_images", fail)
     code, _, err = run("fit photo.tif")
     assert_one_line(err, "RuntimeError: first second (--traceback shows where)")
     assert code == 1
@@ -177,7 +190,7 @@ def test_ctrl_c_is_one_line_even_where_zarr_is_at_work(run, monkeypatch):
         coroutine = asyncio.sleep(1)  # zarr has such, that nobody awaits any more
         raise KeyboardInterrupt(coroutine)
 
-    monkeypatch.setattr(pipeline, "quantize", interrupted)
+    monkeypatch.setattr(collection, "quantize_images", interrupted)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         code, _, err = run("fit photo.png")

@@ -1,0 +1,153 @@
+"""What people name -> the files that are meant, and the outputs that they become."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from bigquant.errors import InputError
+
+FORMATS = ("zarr", "tif")
+_OUTPUT_SUFFIXES = {".zarr": "zarr", ".tif": "tif", ".tiff": "tif"}
+#: What is taken of a folder; files of other names are left alone.
+_SLIDES = (".svs", ".ndpi")
+_TIFFS = (".tif", ".tiff", ".btf", ".tf8")
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".jp2", ".j2k", ".bmp", ".gif")
+_IMAGES = frozenset((*_SLIDES, *_TIFFS, *_PICTURES, ".npy", ".zarr"))
+_ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup")
+
+
+def expand(names: Sequence[str]) -> list[str]:
+    """List the images that arguments stand for.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Files, Zarr folders and URLs stand for themselves, a folder for the images in it, a
+        pattern (``scans/*.tif``, ``**`` for folders in folders) for what matches it, and
+        ``@list.txt`` for the names in that file, one a line.
+
+    Raises
+    ------
+    InputError
+        If a folder, pattern or list stands for nothing.
+    """
+    return [path for name in names for path in _expand(name)]
+
+
+def _expand(name: str) -> list[str]:
+    if name.startswith("@"):
+        return expand(_read_list(name[1:]))
+    if "://" in name:
+        return [name]
+    if os.path.isdir(name) and not is_zarr(name):
+        found = sorted(str(path) for path in Path(name).iterdir() if _is_image(path))
+        if not found:
+            raise InputError(f"{name}: a folder without images: name a folder, a file or a pattern")
+        return found
+    if not os.path.lexists(name) and glob.has_magic(name):
+        found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - of any folder
+        if not found:
+            raise InputError(f"{name}: no file matches: check the pattern")
+        return found
+    return [name]
+
+
+def is_zarr(folder: str) -> bool:
+    """Tell a Zarr array or group from any other folder."""
+    return any((Path(folder) / mark).is_file() for mark in _ZARR_MARKS)
+
+
+def _is_image(path: Path) -> bool:
+    known = path.suffix.lower() in _IMAGES and not path.name.startswith(".")
+    return known and (path.is_file() or is_zarr(str(path)))
+
+
+def _read_list(path: str) -> list[str]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is no readable list of names ({error})") from error
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise InputError(f"{path}: an empty list: name one image a line")
+    return names
+
+
+def format_of(output: str) -> str | None:
+    """Tell the format of an output, "zarr" or "tif", by its name; None for a folder's."""
+    if output.endswith(("/", os.sep)):
+        return None
+    return _OUTPUT_SUFFIXES.get(Path(output).suffix.lower())
+
+
+def name_outputs(
+    inputs: Sequence[str], output: str | None, format_: str | None, k: int
+) -> list[str]:
+    """Name the output of each input.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        Of `expand`.
+    output : str, optional
+        OUT.zarr or OUT.tif for a single input, or a folder for outputs of the inputs' names;
+        without it they lie beside the inputs, with the suffix ``.k32.zarr``.
+    format_ : {"zarr", "tif"}, optional
+        Kind of the outputs, where no name tells it; "zarr" without it.
+    k : int
+
+    Raises
+    ------
+    InputError
+        If two inputs would have one output, or the name of an output tells no format.
+    """
+    named = format_of(output) if output else None
+    if output and named:
+        if len(inputs) > 1:
+            raise InputError(f"{output}: one file for {len(inputs)} inputs: name a folder with -o")
+        if format_ and format_ != named:
+            raise InputError(f"{output}: its name says {named}, --format {format_}: drop one")
+        return [output]
+    suffix = f".{format_ or 'zarr'}"
+    if output is None:
+        outputs = [_beside(name, f".k{k}{suffix}") for name in inputs]
+    elif os.path.isdir(output) or output.endswith(("/", os.sep)) or len(inputs) > 1:
+        outputs = [str(Path(output) / (_stem(name) + suffix)) for name in inputs]
+    else:
+        raise InputError(f"{output}: an output's name ends in .zarr or .tif, a folder's in /")
+    _check_distinct(inputs, outputs)
+    return outputs
+
+
+def _beside(name: str, suffix: str) -> str:
+    if "://" in name:
+        raise InputError(f"{name}: a URL: say where the output goes, with -o")
+    return str(_whole(name).with_suffix(suffix))
+
+
+def _stem(name: str) -> str:
+    return (_whole(name) if "://" not in name else Path(name.rstrip("/"))).stem
+
+
+def _whole(name: str) -> Path:
+    """Find what an output is named by: the group, for an array in a Zarr group."""
+    path = Path(name)
+    if path.name in ("", ".."):  # the folder of a Zarr array, named by where one stands
+        path = Path(os.path.abspath(name))
+    while (path.parent / "zarr.json").exists() or (path.parent / ".zgroup").exists():
+        path = path.parent
+    return path
+
+
+def _check_distinct(inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    first: dict[str, str] = {}
+    for name, output in zip(inputs, outputs, strict=True):
+        if output in first:
+            raise InputError(
+                f"{first[output]} and {name} would both become {output}: "
+                "rename one, or give them folders of their own"
+            )
+        first[output] = name

@@ -1,0 +1,132 @@
+"""Options that several commands have, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from bigquant.logs import shown_logs
+
+_Command = Callable[..., Any]
+
+
+def _add(options: list[Callable[[_Command], _Command]]) -> Callable[[_Command], _Command]:
+    def add(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _show_logs(context: click.Context, _: click.Parameter, verbosity: int) -> None:
+    context.with_resource(shown_logs(verbosity))
+
+
+#: What every command has.
+shared = _add(
+    [
+        click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON."),
+        click.option(
+            "-v",
+            "--verbose",
+            count=True,
+            expose_value=False,
+            callback=_show_logs,
+            help="Tell of stages and chunk plans; -vv also of what Dask does.",
+        ),
+        click.option(
+            "--traceback", is_flag=True, expose_value=False, help="Show where an error comes from."
+        ),
+    ]
+)
+overwrite = click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary.")
+
+
+def _numbers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Split whole numbers with commas between them."""
+    try:
+        return tuple(int(number) for number in value.split(",")) if value else None
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{value!r} is not a list of whole numbers such as 3,2,1"
+        ) from error
+
+
+def _planes(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, int] | None:
+    """Split AXIS=INDEX pairs with commas between them."""
+    planes = {}
+    for pair in value.split(",") if value else ():
+        name, _equals, number = pair.partition("=")
+        if not name.strip() or not number.strip().isdigit():
+            raise click.BadParameter(f"{pair!r} is not AXIS=INDEX such as T=0,Z=3")
+        planes[name.strip()] = int(number)
+    return planes or None
+
+
+def _storage(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """Split KEY=VALUE pairs; true and false are flags."""
+    flags = {"true": True, "false": False}
+    stored: dict[str, Any] = {}
+    for pair in values:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"{pair!r} is not KEY=VALUE such as anon=true")
+        stored[name] = flags.get(value.lower(), value)
+    return stored
+
+
+#: What is the image: the parameters of `open_image`.
+reading = _add(
+    [
+        click.option(
+            "--bands",
+            metavar="N,N,N",
+            callback=_numbers,
+            help="The band, or the bands that are red, green and blue, counted from 1.",
+        ),
+        click.option(
+            "--nodata", type=float, help="Pixels of this value in all bands are left out."
+        ),
+        click.option(
+            "--mask", metavar="FILE", help="An image of the same size; where it is 0 is left out."
+        ),
+        click.option(
+            "--no-mask", is_flag=True, help="Leave nothing out: not by alpha, nodata or mask."
+        ),
+        click.option("--series", type=int, help="Which image of a file, e.g. of a slide."),
+        click.option("--page", type=int, help="Which page of a TIFF."),
+        click.option(
+            "--level", type=int, default=0, help="Which level of a pyramid; 0 is full size."
+        ),
+        click.option(
+            "--select",
+            metavar="AXIS=N",
+            callback=_planes,
+            help="Plane of each further axis, e.g. T=0,Z=3.",
+        ),
+        click.option(
+            "--storage-option",
+            "storage_options",
+            metavar="KEY=VALUE",
+            callback=_storage,
+            multiple=True,
+            help="For URLs: an option of fsspec, e.g. anon=true; may be repeated.",
+        ),
+    ]
+)
+
+
+def reading_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Turn the options that `reading` adds into parameters of `open_image`."""
+    if options["no_mask"]:
+        if options["mask"] or options["nodata"] is not None:
+            raise click.UsageError("--no-mask excludes --mask and --nodata: give one of them")
+        options = options | {"mask": False}
+    stored = options["storage_options"]
+    named = ("bands", "nodata", "mask", "series", "page", "level", "select")
+    chosen = {name: options[name] for name in named if options[name] is not None}
+    return chosen | ({"storage_options": stored} if stored else {})
