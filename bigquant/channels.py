@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant.errors import InputError
+from bigquant.errors import BandsNeeded, InputError
 from bigquant.raster import Raster, Windows
 from bigquant.source import Source
 
@@ -186,8 +186,10 @@ def choose_channels(
 
     Raises
     ------
+    BandsNeeded
+        If the bands must be chosen.
     InputError
-        If the bands must be chosen, or those chosen are not there.
+        If those chosen are not there.
     """
     if bands is not None:
         if len(bands) not in (1, 3) or not all(1 <= band <= depth for band in bands):
@@ -195,7 +197,7 @@ def choose_channels(
             raise InputError(f"{name}: bands {shown}: must be one or three of 1 to {depth}")
         colors, alpha = tuple(band - 1 for band in bands), None
     if colors is None:
-        raise InputError(
+        raise BandsNeeded(
             f"{name}: has {depth} bands, and does not say which are red, green and blue: "
             "choose one or three, e.g. --bands 3,2,1 (bands=(3, 2, 1))"
         )

@@ -12,5 +12,9 @@ class InputError(BigquantError, ValueError):
     """
 
 
+class BandsNeeded(InputError):
+    """An image does not say which of its bands are red, green and blue."""
+
+
 class PaletteWarning(UserWarning):
     """The palette holds fewer colours than were asked for."""

@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from bigquant.bands import split_channels
+from bigquant.errors import BandsNeeded
 from bigquant.read import open_image
 from bigquant.tiling import plan_pyramid
 
@@ -28,13 +29,19 @@ def inspect(image: str | os.PathLike[str] | Any, **reading: Any) -> dict[str, An
     Returns
     -------
     dict
-        In JSON's types: path, format, width, height, channels, alpha, dtype, chunk (width
-        and height), blocks, passes over the pixels, memory_per_task and output_bytes (an
-        estimate in bytes; the output's before compression, image and labels at all levels),
-        pixel_size in micrometers (height, width), icc_profile and georeferenced, and what
-        the file says of its compression and tiles.
+        In JSON's types: path, format, width, height, channels, alpha, dtype, valid_range,
+        chunk (width and height), blocks, passes over the pixels, memory_per_task and
+        output_bytes (an estimate in bytes; the output's before compression, image and labels
+        at all levels), pixel_size in micrometers (height, width), icc_profile and
+        georeferenced, and what the file says of its axes, bands, masks, levels, compression
+        and tiles. Where bands must be chosen, `needed` says so.
     """
-    opened = open_image(image, **reading)
+    needed = None
+    try:
+        opened = open_image(image, **reading)
+    except BandsNeeded as error:
+        needed = str(error)
+        opened = open_image(image, **{**reading, "bands": (1,)})
     height, width, depth = opened.shape
     channels, has_alpha = split_channels(depth)
     block_pixels = opened.chunksize[0] * opened.chunksize[1]
@@ -49,15 +56,17 @@ def inspect(image: str | os.PathLike[str] | Any, **reading: Any) -> dict[str, An
         "channels": channels,
         "alpha": has_alpha,
         "dtype": str(opened.dtype),
+        "valid_range": list(source.valid_range) if source.valid_range else None,
         "chunk": [opened.chunksize[1], opened.chunksize[0]],
         "blocks": opened.npartitions,
         "passes": 2,
-        "memory_per_task": task_memory(block_pixels, depth, channels),
+        "memory_per_task": task_memory(block_pixels, depth * opened.dtype.itemsize, channels),
         "output_bytes": output_pixels * (channels + 1),
         "pixel_size": list(source.pixel_size) if source.pixel_size else None,
         "icc_profile": source.icc_profile is not None,
         "georeferenced": any(code == 34735 for code, *_ in source.tags),
         **source.details,
+        "needed": needed,
     }
 
 

@@ -52,6 +52,8 @@ class Image(da.Array):  # type: ignore[misc]
 
 
 def _with_source(array: da.Array, source: Source) -> Image:
+    if source.valid_range is None and array.dtype.kind == "u":
+        source = replace(source, valid_range=(0, int(np.iinfo(array.dtype).max)))
     image = Image(array.dask, array.name, array.chunks, meta=array._meta)
     image.source = source
     return image
@@ -137,7 +139,22 @@ def open_image(
         assert image.colors
         seen = ChannelRule(image.colors, image.alpha)
         image = compose(image, seen, _open_mask(image, mask))
-    return _from_raster(image)
+    return _from_raster(image, _understood(raster, rule, own is not None or bool(mask)))
+
+
+def _understood(raster: Raster, rule: ChannelRule, has_mask: bool) -> dict[str, Any]:
+    """Tell what was made of the file's bands, for people."""
+    marks = {"alpha": rule.alpha is not None, "nodata": rule.nodata is not None, "mask": has_mask}
+    facts: dict[str, Any] = {"bands": raster.windows.shape[2]}
+    if rule.colors != tuple(range(raster.windows.shape[2])):
+        facts["colors"] = [band + 1 for band in rule.colors]
+    if rule.nodata is not None:
+        facts["nodata"] = rule.nodata
+    if raster.orientation != 1:
+        facts["orientation"] = raster.orientation
+    if any(marks.values()):
+        facts["masked_by"] = [name for name, is_on in marks.items() if is_on]
+    return facts
 
 
 def _open_path(path: str, channel_axis: int | None, selection: Selection) -> Raster:
@@ -182,7 +199,7 @@ def _open_mask(image: Raster, mask: Any) -> Windows:
     return windows
 
 
-def _from_raster(raster: Raster) -> Image:
+def _from_raster(raster: Raster, understood: Mapping[str, Any]) -> Image:
     windows = raster.windows
     array = da.from_array(
         windows,
@@ -195,7 +212,8 @@ def _from_raster(raster: Raster) -> Image:
     )
     if raster.block == windows.shape[:2] and array.nbytes > BLOCK_BYTES:  # decoded as a whole
         array = array.rechunk((*plan_rows(_plane_bytes(array)), windows.shape[2]))
-    return _with_source(array, raster.source)
+    source = raster.source
+    return _with_source(array, replace(source, details={**source.details, **understood}))
 
 
 def _plane_bytes(array: Any) -> tuple[int, int, int]:

@@ -109,14 +109,21 @@ def _notes(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def info_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Put the facts about an image into words."""
-    size = facts["pixel_size"]
+    size, limits = facts["pixel_size"], facts["valid_range"]
     alpha = " and alpha" if facts["alpha"] else ""
+    said = ("axes", "compression", "photometric", "tiles", "strips")
     return {
         "path": facts["path"],
         "format": facts["format"],
         "size": f"{facts['width']} x {facts['height']} pixels",
-        "channels": f"{facts['channels']}{alpha}, {facts['dtype']}",
-        **{name: facts.get(name) for name in ("compression", "photometric", "tiles", "strips")},
+        "channels": f"{facts['channels']}{alpha}, {facts['dtype']}"
+        + (f" ({limits[0]:.6g} to {limits[1]:.6g})" if limits else ""),
+        "bands": _band_words(facts),
+        "left out by": ", ".join(facts.get("masked_by", ())) or None,
+        "nodata": f"{facts['nodata']:g}" if "nodata" in facts else None,
+        "orientation": facts.get("orientation"),
+        **{name: facts.get(name) for name in said},
+        "levels": ", ".join(f"{x} x {y}" for x, y in facts.get("levels", ())) or None,
         "pixel size": f"{size[1]:.4g} x {size[0]:.4g} micrometers" if size else None,
         "ICC profile": "kept" if facts["icc_profile"] else None,
         "georeference": "kept" if facts["georeferenced"] else None,
@@ -124,7 +131,16 @@ def info_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         "passes": facts["passes"],
         "memory": f"about {format_bytes(facts['memory_per_task'])} per task",
         "output": f"{format_bytes(facts['output_bytes'])} before compression",
+        "needed": facts["needed"],
     }
+
+
+def _band_words(facts: Mapping[str, Any]) -> str | None:
+    """Tell the bands where they are more than the channels, or in another order."""
+    if facts["needed"]:
+        return str(facts["bands"])
+    chosen = facts.get("colors")
+    return f"{','.join(map(str, chosen))} of {facts['bands']}" if chosen else None
 
 
 def _stage_of(key: Any) -> str | None:

@@ -86,6 +86,21 @@ def test_facts_of_an_array_are_right(pixels):
     assert {**COMMON, **expected, "chunk": [40, 30]}.items() <= facts.items()
 
 
+def test_bands_and_masks_are_told(tmp_path, pixels, capfd):
+    np.save(tmp_path / "six.npy", np.dstack([pixels, pixels[..., :2]]))
+    facts = inspect(tmp_path / "six.npy")
+    assert facts["bands"] == 6
+    assert "choose one or three" in facts["needed"]
+    facts = inspect(tmp_path / "six.npy", bands=(3, 2, 1), nodata=7)
+    assert facts["needed"] is None
+    assert (facts["colors"], facts["nodata"], facts["masked_by"]) == ([3, 2, 1], 7, ["nodata"])
+    assert facts["valid_range"] == [0, 255]
+    assert main(["info", str(tmp_path / "six.npy"), "--bands", "3,2,1", "--nodata", "7"]) == 0
+    out = capfd.readouterr().out
+    assert re.search(r"^bands +3,2,1 of 6\nleft out by +nodata\nnodata +7$", out, re.M)
+    assert "3 and alpha, uint8 (0 to 255)" in out
+
+
 def test_no_pixel_of_an_array_is_read():
     def fail(block):
         raise AssertionError("read")
