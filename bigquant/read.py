@@ -24,7 +24,8 @@ from bigquant.source import Source
 from bigquant.tiff_reader import open_tiff
 from bigquant.tiling import BLOCK_BYTES, plan_rows, plan_tiles
 from bigquant.xarray_input import Bands, is_xarray, unpack
-from bigquant.zarr_reader import find_document, open_zarr, open_zarr_array
+from bigquant.zarr_array import open_zarr_array
+from bigquant.zarr_reader import find_document, open_zarr
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 

@@ -3,76 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import zarr
-from numpy.typing import NDArray
 from zarr.storage import FsspecStore, ZipStore
 
 from bigquant import omezarr_reader as ome
 from bigquant import remote
-from bigquant.array_reader import ArrayWindows, refuse_choices, type_range
-from bigquant.axes import find_axes
-from bigquant.bands import default_colors
+from bigquant.array_reader import ArrayWindows, refuse_choices
 from bigquant.errors import BigquantError, InputError
 from bigquant.fingerprint import Fingerprint
 from bigquant.raster import Raster, Selection
 from bigquant.source import Source
-from bigquant.tiling import plan_tiles
+from bigquant.zarr_array import ZarrArray, names_of, one_line, plan_array
 
 _DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
-_MAX_CHUNK, _MAX_SHARD, _MAX_BLOCKS = 1 << 30, 256 << 20, 1 << 24
-
-
-@dataclass(frozen=True)
-class ZarrArray:
-    """A Zarr array whose errors are one line that names it.
-
-    Parameters
-    ----------
-    path : str
-    array : zarr.Array
-    shape : tuple of int
-    dtype : numpy.dtype
-    document : str, optional
-        Path or URL of a file that is written anew when the array is: its metadata.
-    fingerprint : Fingerprint, optional
-        Of the document.
-    """
-
-    path: str
-    array: zarr.Array[Any]
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    document: str | None = None
-    fingerprint: Fingerprint | None = None
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        try:
-            pixels = np.asarray(self.array[key])
-        except Exception as error:  # codecs raise what they like
-            self._check()  # what has changed is not damaged
-            if remote.is_url(self.path) and isinstance(error, OSError):
-                raise BigquantError(
-                    f"{self.path}: {remote.failure(self.path, error).strerror}"
-                ) from error
-            raise BigquantError(f"{self.path}: a chunk is damaged ({_one_line(error)})") from error
-        self._check()  # after it: a chunk that is gone reads as the fill value
-        return pixels
-
-    def _check(self) -> None:
-        if self.document and self.fingerprint:
-            self.fingerprint.check(self.document)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def find_document(path: str, options: Mapping[str, Any]) -> tuple[str, Fingerprint] | None:
@@ -104,9 +53,7 @@ def open_zarr(
         except BigquantError:
             raise
         except Exception as error:  # what is damaged raises what it likes
-            raise InputError(
-                f"{path}: its Zarr metadata is damaged ({_one_line(error)})"
-            ) from error
+            raise InputError(f"{path}: its Zarr metadata is damaged ({one_line(error)})") from error
 
 
 @dataclass(frozen=True)
@@ -123,7 +70,8 @@ class _Opening:
         stored = self._open_store()
         if isinstance(stored, zarr.Array):
             refuse_choices(self.path, self.selection)
-            return self._finish(stored, _names_of(stored), Source(path=self.path, format="Zarr"))
+            names = names_of(stored) or self._names_by_parent(stored)
+            return self._finish(stored, names, Source(path=self.path, format="Zarr"))
         attributes = ome.ome_attributes(stored.attrs.asdict())
         if "multiscales" in attributes:
             return self._open_image(stored, attributes)
@@ -137,37 +85,43 @@ class _Opening:
         raise InputError(_no_array(self.path, stored))
 
     def _open_store(self) -> zarr.Array[Any] | zarr.Group:
-        if remote.is_url(self.path):
-            store = FsspecStore.from_url(self.path, dict(self.options), read_only=True)
-            return zarr.open(store, mode="r")
         if self.found[0] == self.path:
             return zarr.open(ZipStore(Path(self.path), mode="r"), mode="r")
-        return zarr.open(Path(self.path), mode="r")  # a str would be parsed as a URL
+        return _open_folder(self.path, self.options)
+
+    def _names_by_parent(self, stored: zarr.Array[Any]) -> list[str] | None:
+        """Names of the axes, if this is a level of an OME-Zarr image, which says them above."""
+        if stored.ndim < 3 or self.channel_axis is not None:
+            return None
+        above, _, name = self.path.rstrip("/").rpartition("/")
+        try:
+            attributes = ome.ome_attributes(_open_folder(above, self.options).attrs.asdict())
+            for multiscale in attributes["multiscales"]:
+                if any(dataset["path"] == name for dataset in multiscale["datasets"]):
+                    return ome.axis_names(multiscale, stored.ndim)[0]
+        except Exception:  # noqa: BLE001 - nothing above, or nothing of this kind
+            return None
+        return None
 
     def _open_series(self, stored: zarr.Group) -> Raster:
         listed = ome.ome_attributes(stored["OME"].attrs.asdict()) if "OME" in stored else {}
         names = [str(name) for name in listed.get("series") or ()]
         names = names or sorted((n for n, _ in stored.groups() if n.isdigit()), key=int)
-        number = self.selection.series or 0
-        if not 0 <= number < len(names):
-            raise InputError(f"{self.path}: has series 0 to {len(names) - 1}, and no {number}")
-        group = stored[names[number]]
+        group = stored[_pick(self.path, "series", names, self.selection.series or 0)]
         attributes = ome.ome_attributes(group.attrs.asdict())
         inner = replace(self, selection=replace(self.selection, series=None))
         return inner._open_image(group, attributes)
 
     def _open_image(self, group: Any, attributes: Mapping[str, Any]) -> Raster:
         refuse_choices(self.path, self.selection, allowed=("series", "level"))
-        scales, number = attributes["multiscales"], self.selection.series or 0
-        if not 0 <= number < len(scales):
-            raise InputError(f"{self.path}: has series 0 to {len(scales) - 1}, and no {number}")
-        multiscale, level = scales[number], self.selection.level
-        datasets = multiscale["datasets"]
-        if not 0 <= level < len(datasets):
-            raise InputError(f"{self.path}: has levels 0 to {len(datasets) - 1}, and no {level}")
-        array = group[datasets[level]["path"]]
+        multiscale = _pick(
+            self.path, "series", attributes["multiscales"], self.selection.series or 0
+        )
+        datasets, level = multiscale["datasets"], self.selection.level
+        name = str(_pick(self.path, "level", datasets, level)["path"])
+        array = group.get(name)
         if not isinstance(array, zarr.Array):
-            raise ValueError(f"level {level} is no array")
+            raise InputError(f"{self.path}: its level {level} ({name}) is not there: copy it again")
         names, channel = ome.axis_names(multiscale, array.ndim)
         if self.channel_axis is not None:
             channel = self.channel_axis
@@ -209,61 +163,19 @@ class _Opening:
         return plan_array(stored, names, self.channel_axis, self.selection.planes, source)
 
 
-def _names_of(array: zarr.Array[Any]) -> Any:
-    """Names of axes: Zarr's own of v3, or xarray's of v2."""
-    own = getattr(array.metadata, "dimension_names", None)
-    return own or array.attrs.asdict().get("_ARRAY_DIMENSIONS")
+def _open_folder(path: str, options: Mapping[str, Any]) -> zarr.Array[Any] | zarr.Group:
+    if remote.is_url(path):
+        return zarr.open(FsspecStore.from_url(path, dict(options), read_only=True), mode="r")
+    return zarr.open(Path(path), mode="r")  # a str would be parsed as a URL
 
 
-def open_zarr_array(
-    array: zarr.Array[Any], channel_axis: int | None, planes: Mapping[str, int]
-) -> Raster:
-    """Open an array that someone has opened."""
-    stored = ZarrArray("the array", array, array.shape, array.dtype)
-    return plan_array(stored, _names_of(array), channel_axis, planes, Source())
-
-
-def plan_array(
-    stored: ZarrArray,
-    names: Any,
-    channel_axis: int | None,
-    planes: Mapping[str, int],
-    source: Source,
-) -> Raster:
-    """Read whole shards of an array, several at a time where they are small."""
-    axes = find_axes(
-        stored.path, stored.shape, stored.dtype, names, channel_axis=channel_axis, planes=planes
-    )
-    windows = ArrayWindows(stored, axes)
-    height, width, depth = windows.shape
-    pixel = depth * windows.dtype.itemsize
-    chunks, shards = stored.array.chunks, stored.array.shards
-    small = shards and math.prod(shards) * stored.dtype.itemsize <= _MAX_SHARD
-    tile = axes.measure(shards if shards and small else chunks)[:2]
-    block = plan_tiles((height, width, pixel), tile)
-    largest = max(math.prod(chunks) * stored.dtype.itemsize, math.prod(block) * pixel)
-    if largest > _MAX_CHUNK:
-        raise InputError(
-            f"{stored.path}: a chunk, or the chunks of one place, decode to {largest >> 20} MiB "
-            f"(limit {_MAX_CHUNK >> 20}): rewrite it in smaller chunks"
-        )
-    blocks = -(-height // block[0]) * -(-width // block[1])
-    if blocks > _MAX_BLOCKS:
-        raise InputError(
-            f"{stored.path}: its shape {stored.shape} makes {blocks} blocks to read "
-            f"(limit {_MAX_BLOCKS}): is its metadata damaged?"
-        )
-    facts = {"chunks": " x ".join(map(str, chunks))}
-    if shards:
-        facts["shards"] = " x ".join(map(str, shards))
-    if names:
-        facts["axes"] = ", ".join(map(str, names))
-    source = replace(
-        source,
-        valid_range=type_range(windows.dtype),
-        details={**source.details, **facts},
-    )
-    return Raster(windows, block, source, *default_colors(depth))
+def _pick(path: str, kind: str, choices: Any, number: int) -> Any:
+    if not choices:
+        raise InputError(f"{path}: its metadata names no {kind}: it is damaged or unfinished")
+    if not 0 <= number < len(choices):
+        known = ", ".join(map(str, range(len(choices))))
+        raise InputError(f"{path}: has no {kind} {number}: choose one of {known}")
+    return choices[number]
 
 
 def _image_of_plate(group: zarr.Group, attributes: Mapping[str, Any]) -> str:

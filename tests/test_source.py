@@ -104,8 +104,9 @@ def test_details_tell_people_how_a_tiff_is_stored(tmp_path):
 def test_arrays_and_files_without_facts_say_only_what_they_are(tmp_path):
     np.save(tmp_path / "a.npy", PIXELS)
     zarr.create_array(tmp_path / "a.zarr", data=PIXELS)
-    for name, format_ in (("a.npy", "npy"), ("a.zarr", "Zarr")):
-        expected = Source(path=str(tmp_path / name), format=format_)
+    chunks = {"chunks": "60 x 70 x 3"}
+    for name, format_, details in (("a.npy", "npy", {}), ("a.zarr", "Zarr", chunks)):
+        expected = Source(str(tmp_path / name), format_, valid_range=(0, 255), details=details)
         assert bigquant.open_image(tmp_path / name).source == expected
     assert bigquant.open_image(PIXELS).source == Source()
 
