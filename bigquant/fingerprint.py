@@ -41,19 +41,27 @@ class Fingerprint:
         status = os.stat(path)
         return cls(status.st_size, status.st_mtime_ns)
 
-    def check(self, path: str) -> None:
-        """Raise a `BigquantError` unless the file is there and still the same."""
+    def check(self, path: str, name: str | None = None) -> None:
+        """Raise a `BigquantError` unless the file is there and still the same.
+
+        Parameters
+        ----------
+        path : str
+        name : str, optional
+            Of what the file belongs to, for errors.
+        """
+        name = name or path
         try:
             now = Fingerprint.take(path, self.options)
         except OSError as error:
             if remote.is_url(path):
-                raise BigquantError(f"{path}: {error.strerror}") from error
+                raise BigquantError(f"{name}: {error.strerror}") from error
             raise BigquantError(
-                f"{path}: cannot be opened ({error.strerror}): "
+                f"{name}: cannot be opened ({error.strerror}): "
                 "every worker must see the file under this path"
             ) from error
         if now != self:
             raise BigquantError(
-                f"{path}: has changed since it was opened "
+                f"{name}: has changed since it was opened "
                 f"({self.size} bytes then, {now.size} now): run again"
             )

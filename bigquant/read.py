@@ -149,7 +149,8 @@ def _open_path(
 ) -> Raster:
     """Choose a reader by the file's first bytes; names lie."""
     if remote.is_url(path) and not remote.local_path(path):
-        return _open_url(path, channel_axis, selection, options)
+        raster = _open_url(path, channel_axis, selection, options)
+        return replace(raster, source=replace(raster.source, path=remote.public(path)))
     name = os.path.abspath(remote.local_path(path) or path)
     if not os.path.exists(name):
         raise InputError(f"{path}: no such file: check the path")

@@ -6,6 +6,7 @@ import bisect
 import errno
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -13,9 +14,10 @@ from fsspec.utils import merge_offset_ranges
 
 #: Protocol -> extra of this package, which brings the driver that fsspec wants.
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
-#: What a server tells of a file that differs when the file has changed.
+#: What servers tell of a file that differs when the file is written anew: a Zarr array may get
+#: the same metadata again, so the time counts too.
 _VERSIONS = (
-    *("ETag", "etag", "generation", "VersionId", "md5Hash", "crc32c", "Content-MD5", "Digest"),
+    *("ETag", "etag", "generation", "VersionId", "md5Hash", "Content-MD5", "Digest"),
     *("Last-Modified", "LastModified", "mtime", "updated", "created"),
 )
 _GAP, _RUN = 64 << 10, 16 << 20
@@ -25,6 +27,15 @@ _PARSING_BLOCK = 1 << 20
 def is_url(path: str) -> bool:
     """Tell a URL from a path."""
     return "://" in path
+
+
+def public(url: str) -> str:
+    """Leave out of a URL what may be secret: user, password, and the query of HTTP."""
+    parts = urlsplit(url)
+    parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    if parts.scheme in ("http", "https"):
+        parts = parts._replace(query="", fragment="")
+    return parts.geturl() if parts.netloc else url
 
 
 def connect(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
@@ -58,10 +69,10 @@ def stat(url: str, options: Mapping[str, Any]) -> tuple[int, str]:
     except Exception as error:
         raise failure(url, error) from error
     if info.get("type") == "directory":
-        raise FileNotFoundError(errno.ENOENT, "there is a folder, no file")
+        raise FileNotFoundError(errno.ENOENT, "a folder, neither TIFF nor Zarr: name one in it")
     if not isinstance(info.get("size"), int):
         raise OSError(errno.EIO, "the server does not tell its size: copy it to a disk first")
-    return info["size"], " ".join(f"{key}={info[key]}" for key in _VERSIONS if info.get(key))
+    return info["size"], ", ".join(f"{key} {info[key]}" for key in _VERSIONS if info.get(key))
 
 
 def read_head(url: str, options: Mapping[str, Any], size: int) -> bytes:

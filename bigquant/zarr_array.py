@@ -52,17 +52,14 @@ class ZarrArray:
             pixels = np.asarray(self.array[key])
         except Exception as error:  # codecs raise what they like
             self._check()  # what has changed is not damaged
-            if remote.is_url(self.path) and isinstance(error, OSError):
-                raise BigquantError(
-                    f"{self.path}: {remote.failure(self.path, error).strerror}"
-                ) from error
-            raise BigquantError(f"{self.path}: a chunk is damaged ({one_line(error)})") from error
+            what = "cannot be read, or is damaged" if remote.is_url(self.path) else "is damaged"
+            raise BigquantError(f"{self.path}: a chunk {what} ({one_line(error)})") from error
         self._check()  # after it: a chunk that is gone reads as the fill value
         return pixels
 
     def _check(self) -> None:
         if self.document and self.fingerprint:
-            self.fingerprint.check(self.document)
+            self.fingerprint.check(self.document, self.path)
 
 
 def open_zarr_array(
