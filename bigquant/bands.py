@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 #: Depth of an image -> (colour channels, has alpha), as Pillow and scikit-image read it.
 _LAYOUTS = {1: (1, False), 2: (1, True), 3: (3, False), 4: (3, True)}
 
@@ -47,3 +49,15 @@ def default_colors(depth: int) -> tuple[tuple[int, ...] | None, int | None]:
         return None, None
     channels, has_alpha = split_channels(depth)
     return tuple(range(channels)), channels if has_alpha else None
+
+
+def named_colors(names: Sequence[object]) -> tuple[int, ...] | None:
+    """Tell by the names of samples which are red, green and blue, if each is there once."""
+    initials = [{"red": "r", "green": "g", "blue": "b"}.get(n, n) for n in map(_lower, names)]
+    if any(initials.count(color) != 1 for color in "rgb"):
+        return None
+    return tuple(initials.index(color) for color in "rgb")
+
+
+def _lower(name: object) -> str:
+    return str(name).strip().lower()

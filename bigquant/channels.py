@@ -63,6 +63,17 @@ class ChannelRule:
         """Channels of the image that the rule makes."""
         return len(self.colors) + self.has_alpha
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """First and last of the samples that are looked at."""
+        wanted = self.colors if self.alpha is None else (*self.colors, self.alpha)
+        return min(wanted), max(wanted)
+
+    def moved(self, first: int) -> ChannelRule:
+        """Make the rule for samples whose first ones are missing."""
+        alpha = None if self.alpha is None else self.alpha - first
+        return replace(self, colors=tuple(color - first for color in self.colors), alpha=alpha)
+
     def keeps(self, n_samples: int) -> bool:
         """Whether the channels are the samples, one for one."""
         wanted = self.colors if self.alpha is None else (*self.colors, self.alpha)
@@ -147,9 +158,10 @@ class ChannelWindows:
         if flip_x:
             x0, x1 = self.shape[1] - x1, self.shape[1] - x0
         window = (slice(x0, x1), slice(y0, y1)) if swap else (slice(y0, y1), slice(x0, x1))
-        samples = self.stored[(*window, slice(0, self.stored.shape[2]))]
+        first, last = self.rule.span
+        samples = self.stored[(*window, slice(first, last + 1))]
         mask = None if self.mask is None else self.mask[(*window, slice(0, 1))]
-        pixels = self.rule.apply(samples, mask)
+        pixels = self.rule.moved(first).apply(samples, mask)
         if swap:
             pixels = pixels.swapaxes(0, 1)
         pixels = pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1, channels]

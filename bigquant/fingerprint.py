@@ -3,43 +3,65 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
+from bigquant import remote
 from bigquant.errors import BigquantError
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Size and modification time of a file.
+    """Size, modification time and version of a file.
 
     Parameters
     ----------
     size : int
         Bytes.
     mtime_ns : int
-        Nanoseconds since the epoch.
+        Nanoseconds since the epoch; 0 for what lies behind a URL.
+    version : str
+        What a server tells of its version: ETag and the like.
+    options : Mapping
+        For fsspec, to find the file behind a URL again: credentials and the like.
     """
 
     size: int
     mtime_ns: int
+    version: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     @classmethod
-    def take(cls, path: str) -> Fingerprint:
+    def take(cls, path: str, options: Mapping[str, Any] | None = None) -> Fingerprint:
         """Take the fingerprint of a file as it is now; an `OSError` if there is none."""
+        if remote.is_url(path):
+            size, version = remote.stat(path, options or {})
+            return cls(size, 0, version, dict(options or {}))
         status = os.stat(path)
         return cls(status.st_size, status.st_mtime_ns)
 
-    def check(self, path: str) -> None:
-        """Raise a `BigquantError` unless the file is there and still the same."""
+    def check(self, path: str, name: str | None = None) -> None:
+        """Raise a `BigquantError` unless the file is there and still the same.
+
+        Parameters
+        ----------
+        path : str
+        name : str, optional
+            Of what the file belongs to, for errors.
+        """
+        name = name or path
         try:
-            now = Fingerprint.take(path)
+            now = Fingerprint.take(path, self.options)
         except OSError as error:
+            if remote.is_url(path):
+                raise BigquantError(f"{name}: {error.strerror}") from error
             raise BigquantError(
-                f"{path}: cannot be opened ({error.strerror}): "
+                f"{name}: cannot be opened ({error.strerror}): "
                 "every worker must see the file under this path"
             ) from error
         if now != self:
             raise BigquantError(
-                f"{path}: has changed since it was opened "
+                f"{name}: has changed since it was opened "
                 f"({self.size} bytes then, {now.size} now): run again"
             )

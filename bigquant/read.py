@@ -11,8 +11,11 @@ import dask.array as da
 import numpy as np
 import zarr
 
-from bigquant.array_reader import check_axes, open_npy, open_zarr, open_zarr_array
+from bigquant import remote
+from bigquant.array_reader import image_dtype, open_npy
+from bigquant.axes import find_axes
 from bigquant.bands import default_colors, split_channels
+from bigquant.bytesource import ByteSource
 from bigquant.channels import ChannelRule, choose_channels, compose
 from bigquant.errors import InputError
 from bigquant.flat_reader import is_flat, open_flat
@@ -20,6 +23,9 @@ from bigquant.raster import Raster, Selection, Windows
 from bigquant.source import Source
 from bigquant.tiff_reader import open_tiff
 from bigquant.tiling import BLOCK_BYTES, plan_rows, plan_tiles
+from bigquant.xarray_input import Bands, is_xarray, unpack
+from bigquant.zarr_array import open_zarr_array
+from bigquant.zarr_reader import find_document, open_zarr
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -70,17 +76,19 @@ def open_image(
     page: int | None = None,
     level: int = 0,
     select: Mapping[str, int] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Image:
     """Open an image of any size; nothing of its pixels is read before it is computed.
 
     Parameters
     ----------
-    path : path, ndarray, dask.array.Array or zarr.Array
+    path : path, URL, ndarray, dask.array.Array, zarr.Array, DataArray or Dataset
         A file: TIFF (tiled, stripped, BigTIFF, any compression), JPEG, PNG, WebP, ``.npy``,
-        or the folder of a Zarr array (v2 or v3). Or an array (y, x) or (y, x, channel).
+        or the folder of a Zarr array or OME-Zarr group (v2 or v3). TIFF and Zarr may lie
+        behind any URL that fsspec knows. Or an array (y, x) or (y, x, channel), one of xarray
+        in any order, or a dataset whose variables are the bands.
     channel_axis : int, optional
-        Which axis holds the channels. Without it the last, or the first where a Zarr
-        array's dimension names say so.
+        Which axis holds the channels. Without it the one that is named so, else the last.
     bands : sequence of int, optional
         One band, or three that are red, green and blue, counted from 1: for images that do
         not say which of their bands these are, or say it wrongly.
@@ -96,6 +104,8 @@ def open_image(
         Of a pyramid; 0 is full resolution.
     select : Mapping, optional
         Index for each axis that is neither y, x nor channel, e.g. ``{"T": 0, "Z": 3}``.
+    storage_options : Mapping, optional
+        For fsspec, where a URL is given: credentials, endpoint and the like.
 
     Returns
     -------
@@ -113,13 +123,15 @@ def open_image(
     if isinstance(path, Image) and all(choice is None for choice in choices):
         return path
     chosen = tuple(bands) if bands is not None else None
+    planes, options = dict(select or {}), dict(storage_options or {})
     if not isinstance(path, str | os.PathLike | zarr.Array):
-        return _from_array(path, channel_axis, chosen, nodata, mask)
+        found = _find_bands(path, channel_axis, planes, nodata)
+        return _from_bands(found, chosen, nodata, mask)
     if isinstance(path, zarr.Array):
-        raster = open_zarr_array(path, channel_axis, Source())
+        raster = open_zarr_array(path, channel_axis, planes)
     else:
-        selection = Selection(series, page, level, dict(select or {}))
-        raster = _open_path(os.fspath(path), channel_axis, selection)
+        selection = Selection(series, page, level, planes)
+        raster = _open_path(os.fspath(path), channel_axis, selection, options)
     if nodata is not None:
         raster = replace(raster, nodata=nodata)
     rule = choose_channels(
@@ -138,7 +150,7 @@ def open_image(
     if mask is not None and mask is not False:
         assert image.colors
         seen = ChannelRule(image.colors, image.alpha)
-        image = compose(image, seen, _open_mask(image, mask))
+        image = compose(image, seen, _open_mask(image, mask, options))
     return _from_raster(image, _understood(raster, rule, own is not None or bool(mask)))
 
 
@@ -157,22 +169,26 @@ def _understood(raster: Raster, rule: ChannelRule, has_mask: bool) -> dict[str, 
     return facts
 
 
-def _open_path(path: str, channel_axis: int | None, selection: Selection) -> Raster:
+def _open_path(
+    path: str, channel_axis: int | None, selection: Selection, options: Mapping[str, Any]
+) -> Raster:
     """Choose a reader by the file's first bytes; names lie."""
-    if "://" in path:
-        raise InputError(f"{path}: URLs are not read yet: copy the file to a disk first")
-    name = os.path.abspath(path)
+    if remote.is_url(path) and not remote.local_path(path):
+        raster = _open_url(path, channel_axis, selection, options)
+        return replace(raster, source=replace(raster.source, path=remote.public(path)))
+    name = os.path.abspath(remote.local_path(path) or path)
     if not os.path.exists(name):
         raise InputError(f"{path}: no such file: check the path")
     if os.path.isdir(name):
-        return open_zarr(name, channel_axis)
+        return open_zarr(name, channel_axis, selection, {})
     try:
-        with open(name, "rb") as file:
-            head = file.read(16)
+        head = ByteSource.find(name).head()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     if head[:6] == b"\x93NUMPY":
-        return open_npy(name, channel_axis)
+        return open_npy(name, channel_axis, selection)
+    if head[:4] == b"PK\3\4":
+        return open_zarr(name, channel_axis, selection, {})
     if channel_axis is not None:
         raise InputError(f"{path}: knows its own channels: channel_axis is for arrays")
     if head[:4] in _TIFF:
@@ -184,12 +200,38 @@ def _open_path(path: str, channel_axis: int | None, selection: Selection) -> Ras
     )
 
 
-def _open_mask(image: Raster, mask: Any) -> Windows:
+def _open_url(
+    url: str, channel_axis: int | None, selection: Selection, options: Mapping[str, Any]
+) -> Raster:
+    """Look for a TIFF and a Zarr, in the order that the name suggests."""
+    try:
+        named = ".zarr" in url or url.endswith("/")
+        if named and find_document(url, options):
+            return open_zarr(url, channel_axis, selection, options)
+        try:
+            head = ByteSource.find(url, options).head()
+        except FileNotFoundError:
+            if named or not find_document(url, options):
+                raise
+            return open_zarr(url, channel_axis, selection, options)
+    except OSError as error:
+        raise InputError(f"{url}: {error.strerror}") from error
+    if head[:4] not in _TIFF:
+        raise InputError(
+            f"{url}: neither TIFF nor Zarr, which are all that is read behind a URL: "
+            "copy the file to a disk first"
+        )
+    if channel_axis is not None:
+        raise InputError(f"{url}: knows its own channels: channel_axis is for arrays")
+    return open_tiff(url, selection, options)
+
+
+def _open_mask(image: Raster, mask: Any, options: Mapping[str, Any]) -> Windows:
     """Open a file as the mask of another; both are held against each other upright."""
     name = image.source.path or "the array"
     if not isinstance(mask, str | os.PathLike):
         raise InputError(f"{name}: the mask of a file is a file: give its path")
-    found = _open_path(os.fspath(mask), None, Selection())
+    found = _open_path(os.fspath(mask), None, Selection(), options)
     windows, size = compose(found, ChannelRule((0,))).windows, image.windows.shape[:2]
     if windows.shape[:2] != size:
         raise InputError(
@@ -221,28 +263,39 @@ def _plane_bytes(array: Any) -> tuple[int, int, int]:
     return height, width, depth * array.dtype.itemsize
 
 
-def _from_array(
-    array: Any,
-    channel_axis: int | None,
-    bands: tuple[int, ...] | None,
-    nodata: float | None,
-    mask: Any,
-) -> Image:
-    """Make an image of anything array-like; NumPy arrays get blocks of their own."""
+def _find_bands(
+    array: Any, channel_axis: int | None, planes: Mapping[str, int], nodata: float | None
+) -> Bands:
+    """Bring anything array-like to Dask arrays (y, x, sample)."""
+    if is_xarray(array):
+        found = unpack(array, channel_axis, planes, nodata)
+        axis = 2 if found.arrays[0].ndim == 3 else None
+        return replace(found, arrays=tuple(_in_blocks(part, axis) for part in found.arrays))
     if not hasattr(array, "dtype"):
         array = np.asarray(array)
     if isinstance(getattr(array, "_meta", array), np.ma.MaskedArray):
         raise InputError("the array: is masked: give its data, and its mask as mask=")
-    axis = check_axes("the array", array.shape, array.dtype, channel_axis)
-    pixels = _in_blocks(array, axis)
-    colors, alpha = default_colors(pixels.shape[2])
+    axes = find_axes(
+        "the array", array.shape, array.dtype, channel_axis=channel_axis, planes=planes
+    )
+    colors, alpha = default_colors(axes.measure(array.shape)[2])
+    return Bands((_in_blocks(array, axes.channel),), colors, alpha)
+
+
+def _from_bands(
+    found: Bands, bands: tuple[int, ...] | None, nodata: float | None, mask: Any
+) -> Image:
+    """Make an image of arrays."""
+    pixels = found.arrays[0]
+    if len(found.arrays) > 1:
+        pixels = da.concatenate(found.arrays, axis=2).rechunk({2: -1})
     rule = choose_channels(
         "the array",
         pixels.shape[2],
         pixels.dtype,
-        colors=colors,
-        alpha=alpha,
-        nodata=nodata,
+        colors=found.colors,
+        alpha=found.alpha,
+        nodata=found.nodata if nodata is None else nodata,
         bands=bands,
         masked=mask is not False,
     )
@@ -273,7 +326,9 @@ def _in_blocks(array: Any, axis: int | None) -> da.Array:
             chunks.insert(axis, depth)
         array = da.from_array(array, chunks=tuple(chunks), name=False, asarray=True)
     array = array[:, :, None] if axis is None else da.moveaxis(array, axis, 2)
-    return array.rechunk({2: -1})
+    if array.dtype == np.bool_:
+        array = array * np.uint8(255)
+    return array.rechunk({2: -1}).astype(image_dtype(array.dtype), copy=False)
 
 
 def _apply(rule: ChannelRule, pixels: da.Array, mask: da.Array | None) -> da.Array:

@@ -20,7 +20,7 @@ class Source:
     Parameters
     ----------
     path : str, optional
-        Absolute path; None for arrays.
+        Absolute path, or URL without what is secret in it; None for arrays.
     format : str
         "TIFF", "PNG", "Zarr", "array" and so on.
     resolution : tuple of float, optional

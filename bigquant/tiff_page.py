@@ -5,6 +5,7 @@ No header is believed: what does not fit the file is refused before anything is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from bigquant.bytesource import ByteSource
 from bigquant.errors import InputError
 from bigquant.fingerprint import Fingerprint
 
@@ -122,7 +124,7 @@ class MainPage:
     facts: PageFacts
 
 
-def describe_page(path: str) -> MainPage:
+def describe_page(path: str, options: Mapping[str, Any] | None = None) -> MainPage:
     """Choose a TIFF's first full-resolution image and check that it can be read.
 
     Raises
@@ -131,8 +133,9 @@ def describe_page(path: str) -> MainPage:
         If the file is no TIFF, is cut short, or holds what is not supported.
     """
     try:
-        fingerprint = Fingerprint.take(path)
-        with tifffile.TiffFile(path) as tif:
+        source = ByteSource.find(path, options)
+        fingerprint = source.fingerprint
+        with source.open() as file, tifffile.TiffFile(file) as tif:
             page = _main_page(path, tif)
             _check_numbers(page)
             rule = _color_rule(path, page)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import threading
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -28,10 +29,10 @@ from bigquant.tiling import plan_rows, plan_tiles
 _OPEN_FILES = 8
 
 
-def open_tiff(path: str, selection: Selection) -> Raster:
+def open_tiff(path: str, selection: Selection, options: Mapping[str, Any] | None = None) -> Raster:
     """Find the image in a TIFF."""
     del selection
-    page = describe_page(path)
+    page = describe_page(path, options)
     facts, shape = page.facts, page.shape
     windows = TiffWindows(path, page.index, page.fingerprint, shape, page.rule)
     source = Source(
@@ -115,19 +116,27 @@ class _OpenPage:
         height, width = segment_shape(page)
         down, across = -(-page.imagelength // height), -(-page.imagewidth // width)
         planes = page.samplesperpixel if page.planarconfig == 2 else 1
-        for plane in range(planes):
-            for row in range(y0 // height, -(-y1 // height)):
-                for column in range(x0 // width, -(-x1 // width)):
-                    index = (plane * down + row) * across + column
-                    self._place_segment(index, samples, (y0, y1, x0, x1))
+        indices = [
+            (plane * down + row) * across + column
+            for plane in range(planes)
+            for row in range(y0 // height, -(-y1 // height))
+            for column in range(x0 // width, -(-x1 // width))
+        ]
+        offsets = [int(self.offsets[index]) for index in indices]
+        counts = [int(self.counts[index]) if self.offsets[index] else 0 for index in indices]
+        parts = self.bytes.read(list(zip(offsets, counts, strict=True)))
+        for index, data in zip(indices, parts, strict=True):
+            self._place_segment(index, data or None, samples, (y0, y1, x0, x1))
         return samples
 
     def _place_segment(
-        self, index: int, samples: NDArray[np.uint8], window: tuple[int, int, int, int]
+        self,
+        index: int,
+        data: bytes | None,
+        samples: NDArray[np.uint8],
+        window: tuple[int, int, int, int],
     ) -> None:
         y0, y1, x0, x1 = window
-        offset, count = int(self.offsets[index]), int(self.counts[index])
-        data = self.bytes.read([(offset, count)])[0] if offset and count else None
         try:
             segment, (plane, _, y, x, _), shape = self.decode(data, index, **self.options)
         except Exception as error:  # codecs raise what they like

@@ -35,7 +35,8 @@ class Held:
 
 
 def raster(samples, **facts):
-    return Raster(Held(samples), (16, 16), Source(), **{"colors": None, **facts})
+    known = {"windows": Held(samples), "block": (16, 16), "source": Source(), "colors": None}
+    return Raster(**{**known, **facts})
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,22 @@ def test_bands_overrule_what_is_called_alpha():
     np.testing.assert_array_equal(image.compute(), PIXELS[..., [3, 2, 1]])
     image = bigquant.open_image(PIXELS[..., :4], bands=(1, 2, 3))
     np.testing.assert_array_equal(image.compute(), PIXELS[..., :3])
+
+
+def test_only_the_bands_that_are_wanted_are_read():
+    found = raster(PIXELS)
+    asked = []
+    read = found.windows.__getitem__
+    rule = choose_channels("a", 6, np.dtype(np.uint8), colors=None, bands=(4, 3, 4))
+
+    class Counted(Held):
+        def __getitem__(self, key):
+            asked.append(key[2])
+            return read(key)
+
+    composed = compose(raster(PIXELS, windows=Counted(PIXELS)), rule)
+    np.testing.assert_array_equal(composed.windows[:, :, :], PIXELS[..., [3, 2, 3]])
+    assert asked == [slice(2, 4)]
 
 
 # ---------------------------------------------------------------- masks

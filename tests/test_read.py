@@ -288,7 +288,6 @@ def test_an_array_that_is_no_image_is_refused_in_one_line(array, options):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: bigquant.open_image("https://example.org/a.tif"), "URLs are not read yet"),
         (lambda: bigquant.open_image(np.ma.zeros((9, 9, 3), np.uint8)), "its mask as mask="),
         (lambda: bigquant.quantize(np.zeros((9, 9, 3), np.int64), 2), r"astype\('uint8'\)"),
     ],

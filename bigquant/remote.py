@@ -1,0 +1,177 @@
+"""Files behind URLs, by fsspec: found, told apart from others, read by ranges of bytes."""
+
+from __future__ import annotations
+
+import bisect
+import errno
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import merge_offset_ranges
+
+#: Protocol -> extra of this package, which brings the driver that fsspec wants.
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
+#: What servers tell of a file that differs when the file is written anew: a Zarr array may get
+#: the same metadata again, so the time counts too.
+_VERSIONS = (
+    *("ETag", "etag", "generation", "VersionId", "md5Hash", "Content-MD5", "Digest"),
+    *("Last-Modified", "LastModified", "mtime", "updated", "created"),
+)
+_GAP, _RUN = 64 << 10, 16 << 20
+_PARSING_BLOCK = 1 << 20
+
+
+def is_url(path: str) -> bool:
+    """Tell a URL from a path."""
+    return "://" in path
+
+
+def public(url: str) -> str:
+    """Leave out of a URL what may be secret: user, password, and the query of HTTP."""
+    parts = urlsplit(url)
+    parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    if parts.scheme in ("http", "https"):
+        parts = parts._replace(query="", fragment="")
+    return parts.geturl() if parts.netloc else url
+
+
+def connect(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    """Find the file system of a URL and the path in it; an `OSError` where there is none."""
+    try:
+        fs, path = fsspec.url_to_fs(url, **options)
+    except Exception as error:  # drivers raise what they like
+        raise failure(url, error) from error
+    return fs, path
+
+
+def local_path(url: str) -> str | None:
+    """Path of what lies on this machine's own disks."""
+    if not url.startswith(("file://", "local://")):
+        return None
+    return str(LocalFileSystem._strip_protocol(url))
+
+
+def stat(url: str, options: Mapping[str, Any]) -> tuple[int, str]:
+    """Ask for the size of a file as it is now, and for whatever tells its version.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or the server does not say; `strerror` is why, in one line.
+    """
+    fs, path = connect(url, options)
+    try:
+        fs.invalidate_cache(path)
+        info = fs.info(path)
+    except Exception as error:
+        raise failure(url, error) from error
+    if info.get("type") == "directory":
+        raise FileNotFoundError(errno.ENOENT, "a folder, neither TIFF nor Zarr: name one in it")
+    if not isinstance(info.get("size"), int):
+        raise OSError(errno.EIO, "the server does not tell its size: copy it to a disk first")
+    return info["size"], ", ".join(f"{key} {info[key]}" for key in _VERSIONS if info.get(key))
+
+
+def read_head(url: str, options: Mapping[str, Any], size: int) -> bytes:
+    """Read up to 16 first bytes, and see that the server answers requests for ranges.
+
+    One that does not sends the whole file instead, which is noticed before it arrives.
+    """
+    if not size:
+        return b""
+    fs, path = connect(url, options)
+    try:
+        with fs.open(path, "rb", cache_type="none") as file:
+            file.seek(1)
+            rest = file.read(15)
+            file.seek(0)
+            head: bytes = file.read(1) + rest
+    except ValueError as error:  # "doesn't appear to support range requests"
+        raise OSError(errno.EIO, _NO_RANGES) from error
+    except Exception as error:
+        raise failure(url, error) from error
+    if len(head) != min(16, size):
+        raise OSError(errno.EIO, _NO_RANGES)
+    return head
+
+
+_NO_RANGES = "the server does not answer requests for ranges of bytes: copy it to a disk first"
+
+
+def open_file(url: str, options: Mapping[str, Any]) -> BinaryIO:
+    """Open a file to parse it: the blocks that were read last are kept."""
+    fs, path = connect(url, options)
+    try:
+        file = fs.open(path, "rb", block_size=_PARSING_BLOCK, cache_type="blockcache")
+    except Exception as error:
+        raise failure(url, error) from error
+    return cast(BinaryIO, file)
+
+
+def read_ranges(
+    url: str, options: Mapping[str, Any], ranges: Sequence[tuple[int, int]]
+) -> list[bytes]:
+    """Read ranges of bytes, offset and count, neighbours in one request."""
+    wanted = [(offset, offset + count) for offset, count in ranges if count]
+    if not wanted:
+        return [b""] * len(ranges)
+    fs, path = connect(url, options)
+    starts, ends = ([pair[i] for pair in wanted] for i in (0, 1))
+    paths, starts, ends = merge_offset_ranges([path] * len(wanted), starts, ends, _GAP, _RUN)
+    try:
+        runs = fs.cat_ranges(paths, starts, ends, on_error="raise")
+    except Exception as error:
+        raise failure(url, error) from error
+    for start, end, run in zip(starts, ends, runs, strict=True):
+        if len(run) != end - start:
+            raise OSError(
+                errno.EIO,
+                f"asked for {end - start} bytes at {start}, got {len(run)}: it is truncated, or "
+                "the server does not answer requests for ranges of bytes",
+            )
+    found = []
+    for offset, count in ranges:
+        run = bisect.bisect_right(starts, offset) - 1 if count else 0
+        begin = offset - starts[run]
+        found.append(bytes(runs[run][begin : begin + count]))
+    return found
+
+
+def failure(url: str, error: BaseException) -> OSError:
+    """Say in one line why what lies behind a URL cannot be read.
+
+    fsspec calls a refused connection and a forbidden file FileNotFoundError too: what is
+    behind its error tells them apart.
+    """
+    chain = list(_causes(error))
+    status = next((s for e in chain if isinstance(s := getattr(e, "status", None), int)), None)
+    kinds = [kind.__name__ for e in chain for kind in type(e).__mro__]
+    last = chain[-1]
+    said = " ".join(str(last).split())[:200] or type(last).__name__
+    protocol = url.partition("://")[0].rpartition("::")[2]
+    if isinstance(error, ImportError):
+        extra = _EXTRAS.get(protocol)
+        remedy = f"pip install 'bigquant[{extra}]'" if extra else said
+        return OSError(errno.EIO, f"reading {protocol}:// needs a driver: {remedy}")
+    if status in (401, 403) or "PermissionError" in kinds or "NoCredentialsError" in kinds:
+        return OSError(
+            errno.EACCES,
+            f"access is denied ({status or said}): give credentials, "
+            "e.g. --storage-option key=... (storage_options=)",
+        )
+    if {"ConnectionError", "ClientConnectionError", "EndpointConnectionError"} & set(kinds):
+        return OSError(errno.EIO, f"the server cannot be reached ({said})")
+    if "TimeoutError" in kinds:
+        return OSError(errno.EIO, f"the server does not answer in time ({said})")
+    if status == 404 or (status is None and isinstance(error, FileNotFoundError)):
+        return FileNotFoundError(errno.ENOENT, f"there is no such file ({status or said})")
+    return OSError(errno.EIO, f"cannot be read ({type(last).__name__}: {said})")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__

@@ -1,0 +1,124 @@
+"""Zarr arrays by windows, and how they are cut into blocks. Knows nothing of Dask."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from bigquant import remote
+from bigquant.array_reader import ArrayWindows, type_range
+from bigquant.axes import find_axes
+from bigquant.bands import default_colors
+from bigquant.errors import BigquantError, InputError
+from bigquant.fingerprint import Fingerprint
+from bigquant.raster import Raster
+from bigquant.source import Source
+from bigquant.tiling import plan_tiles
+
+_MAX_CHUNK, _MAX_SHARD, _MAX_BLOCKS = 1 << 30, 256 << 20, 1 << 24
+
+
+@dataclass(frozen=True)
+class ZarrArray:
+    """A Zarr array whose errors are one line that names it.
+
+    Parameters
+    ----------
+    path : str
+    array : zarr.Array
+    shape : tuple of int
+    dtype : numpy.dtype
+    document : str, optional
+        Path or URL of a file that is written anew when the array is: its metadata.
+    fingerprint : Fingerprint, optional
+        Of the document.
+    """
+
+    path: str
+    array: zarr.Array[Any]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    document: str | None = None
+    fingerprint: Fingerprint | None = None
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        try:
+            pixels = np.asarray(self.array[key])
+        except Exception as error:  # codecs raise what they like
+            self._check()  # what has changed is not damaged
+            what = "cannot be read, or is damaged" if remote.is_url(self.path) else "is damaged"
+            raise BigquantError(f"{self.path}: a chunk {what} ({one_line(error)})") from error
+        self._check()  # after it: a chunk that is gone reads as the fill value
+        return pixels
+
+    def _check(self) -> None:
+        if self.document and self.fingerprint:
+            self.fingerprint.check(self.document, self.path)
+
+
+def open_zarr_array(
+    array: zarr.Array[Any], channel_axis: int | None, planes: Mapping[str, int]
+) -> Raster:
+    """Open an array that someone has opened."""
+    stored = ZarrArray("the array", array, array.shape, array.dtype)
+    return plan_array(stored, names_of(array), channel_axis, planes, Source())
+
+
+def plan_array(
+    stored: ZarrArray,
+    names: Any,
+    channel_axis: int | None,
+    planes: Mapping[str, int],
+    source: Source,
+) -> Raster:
+    """Read whole shards of an array, several at a time where they are small."""
+    axes = find_axes(
+        stored.path, stored.shape, stored.dtype, names, channel_axis=channel_axis, planes=planes
+    )
+    windows = ArrayWindows(stored, axes)
+    height, width, depth = windows.shape
+    pixel = depth * windows.dtype.itemsize
+    chunks, shards = stored.array.chunks, stored.array.shards
+    small = shards and math.prod(shards) * stored.dtype.itemsize <= _MAX_SHARD
+    tile = axes.measure(shards if shards and small else chunks)[:2]
+    block = plan_tiles((height, width, pixel), tile)
+    largest = max(math.prod(chunks) * stored.dtype.itemsize, math.prod(block) * pixel)
+    if largest > _MAX_CHUNK:
+        raise InputError(
+            f"{stored.path}: a chunk, or the chunks of one place, decode to {largest >> 20} MiB "
+            f"(limit {_MAX_CHUNK >> 20}): rewrite it in smaller chunks"
+        )
+    blocks = -(-height // block[0]) * -(-width // block[1])
+    if blocks > _MAX_BLOCKS:
+        raise InputError(
+            f"{stored.path}: its shape {stored.shape} makes {blocks} blocks to read "
+            f"(limit {_MAX_BLOCKS}): is its metadata damaged?"
+        )
+    facts = {"chunks": " x ".join(map(str, chunks))}
+    if shards:
+        facts["shards"] = " x ".join(map(str, shards))
+    if names:
+        facts["axes"] = ", ".join(map(str, names))
+    source = replace(
+        source,
+        valid_range=type_range(windows.dtype),
+        details={**source.details, **facts},
+    )
+    return Raster(windows, block, source, *default_colors(depth))
+
+
+def names_of(array: zarr.Array[Any]) -> Any:
+    """Names of axes: Zarr's own of v3, or xarray's of v2."""
+    own = getattr(array.metadata, "dimension_names", None)
+    return own or array.attrs.asdict().get("_ARRAY_DIMENSIONS")
+
+
+def one_line(error: Exception) -> str:
+    """Name an error of a library in one line of at most 200 characters."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
