@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bigquant.colorcounts import ColorHistogram
     from bigquant.errors import BigquantError, InputError, PaletteWarning
+    from bigquant.image import Image
     from bigquant.inspection import inspect
     from bigquant.kmeans import KMeans
     from bigquant.palette import Palette
     from bigquant.pipeline import quantize
     from bigquant.quantized import QuantizedImage
-    from bigquant.read import Image, open_image
+    from bigquant.read import open_image
 
 __version__ = "0.1.0"
 
@@ -41,7 +42,7 @@ __all__ = [
 _HOMES = {
     "BigquantError": "errors",
     "ColorHistogram": "colorcounts",
-    "Image": "read",
+    "Image": "image",
     "InputError": "errors",
     "KMeans": "kmeans",
     "Palette": "palette",

@@ -11,10 +11,11 @@ from typing import Any
 
 from bigquant.atomic import check_target
 from bigquant.errors import BigquantError, InputError
+from bigquant.image import Image
 from bigquant.inputs import format_of
 from bigquant.pipeline import quantize_images
 from bigquant.quantized import QuantizedImage
-from bigquant.read import Image, open_image
+from bigquant.read import open_image
 from bigquant.write import check_output, write_palette, write_tiff, write_zarr
 
 

@@ -17,9 +17,10 @@ from dask.delayed import Delayed
 from bigquant.bands import split_channels
 from bigquant.errors import BigquantError, InputError, PaletteWarning
 from bigquant.histogram import count_images
+from bigquant.image import Image
 from bigquant.palette import MAX_COLORS, Palette
 from bigquant.quantized import QuantizedImage
-from bigquant.read import Image, open_image
+from bigquant.read import open_image
 from bigquant.remap import paint, remap
 
 DEFAULT_K = 32

@@ -7,62 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import dask.array as da
-import numpy as np
 import zarr
 
 from bigquant import remote
-from bigquant.array_reader import image_dtype, open_npy
-from bigquant.axes import find_axes
-from bigquant.bands import default_colors, split_channels
+from bigquant.array_reader import open_npy
 from bigquant.bytesource import ByteSource
 from bigquant.channels import ChannelRule, choose_channels, compose
 from bigquant.errors import InputError
 from bigquant.flat_reader import is_flat, open_flat
+from bigquant.image import Image, from_arrays, from_raster
 from bigquant.raster import Raster, Selection, Windows
-from bigquant.source import Source
 from bigquant.tiff_reader import open_tiff
-from bigquant.tiling import BLOCK_BYTES, plan_rows, plan_tiles
-from bigquant.xarray_input import Bands, is_xarray, unpack
 from bigquant.zarr_array import open_zarr_array
 from bigquant.zarr_reader import find_document, open_zarr
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-
-class Image(da.Array):  # type: ignore[misc]
-    """A Dask array (y, x, channel) that knows its source.
-
-    Whatever is computed from it is a plain Dask array: a slice or a rescaled image has not
-    the resolution and georeference of its source.
-
-    Attributes
-    ----------
-    source : Source
-        Path, resolution, colour profile, georeference, valid range.
-    """
-
-    source: Source
-
-    def as_rgb(self) -> Image:
-        """Plan a gray image as RGB, its alpha kept."""
-        channels, has_alpha = split_channels(self.shape[2])
-        rule = ChannelRule(
-            (0, 0, 0) if channels == 1 else (0, 1, 2), channels if has_alpha else None
-        )
-        return _with_source(_apply(rule, self, None), self.source)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        plain = da.Array(self.dask, self.name, self.chunks, meta=self._meta)
-        return _with_source, (plain, self.source)
-
-
-def _with_source(array: da.Array, source: Source) -> Image:
-    if source.valid_range is None and array.dtype.kind == "u":
-        source = replace(source, valid_range=(0, int(np.iinfo(array.dtype).max)))
-    image = Image(array.dask, array.name, array.chunks, meta=array._meta)
-    image.source = source
-    return image
 
 
 def open_image(
@@ -125,8 +84,11 @@ def open_image(
     chosen = tuple(bands) if bands is not None else None
     planes, options = dict(select or {}), dict(storage_options or {})
     if not isinstance(path, str | os.PathLike | zarr.Array):
-        found = _find_bands(path, channel_axis, planes, nodata)
-        return _from_bands(found, chosen, nodata, mask)
+        if isinstance(mask, str | os.PathLike):
+            mask = open_image(mask, mask=False, storage_options=options)[..., 0]
+        return from_arrays(
+            path, channel_axis=channel_axis, planes=planes, bands=chosen, nodata=nodata, mask=mask
+        )
     if isinstance(path, zarr.Array):
         raster = open_zarr_array(path, channel_axis, planes)
     else:
@@ -151,7 +113,7 @@ def open_image(
         assert image.colors
         seen = ChannelRule(image.colors, image.alpha)
         image = compose(image, seen, _open_mask(image, mask, options))
-    return _from_raster(image, _understood(raster, rule, own is not None or bool(mask)))
+    return from_raster(image, _understood(raster, rule, own is not None or bool(mask)))
 
 
 def _understood(raster: Raster, rule: ChannelRule, has_mask: bool) -> dict[str, Any]:
@@ -239,107 +201,3 @@ def _open_mask(image: Raster, mask: Any, options: Mapping[str, Any]) -> Windows:
             f"{size[1]} x {size[0]}: give a mask of the same size"
         )
     return windows
-
-
-def _from_raster(raster: Raster, understood: Mapping[str, Any]) -> Image:
-    windows = raster.windows
-    array = da.from_array(
-        windows,
-        chunks=(*raster.block, windows.shape[2]),
-        lock=False,
-        asarray=True,
-        fancy=False,
-        inline_array=True,
-        meta=np.empty((0, 0, 0), windows.dtype),
-    )
-    if raster.block == windows.shape[:2] and array.nbytes > BLOCK_BYTES:  # decoded as a whole
-        array = array.rechunk((*plan_rows(_plane_bytes(array)), windows.shape[2]))
-    source = raster.source
-    return _with_source(array, replace(source, details={**source.details, **understood}))
-
-
-def _plane_bytes(array: Any) -> tuple[int, int, int]:
-    height, width, depth = array.shape
-    return height, width, depth * array.dtype.itemsize
-
-
-def _find_bands(
-    array: Any, channel_axis: int | None, planes: Mapping[str, int], nodata: float | None
-) -> Bands:
-    """Bring anything array-like to Dask arrays (y, x, sample)."""
-    if is_xarray(array):
-        found = unpack(array, channel_axis, planes, nodata)
-        axis = 2 if found.arrays[0].ndim == 3 else None
-        return replace(found, arrays=tuple(_in_blocks(part, axis) for part in found.arrays))
-    if not hasattr(array, "dtype"):
-        array = np.asarray(array)
-    if isinstance(getattr(array, "_meta", array), np.ma.MaskedArray):
-        raise InputError("the array: is masked: give its data, and its mask as mask=")
-    axes = find_axes(
-        "the array", array.shape, array.dtype, channel_axis=channel_axis, planes=planes
-    )
-    colors, alpha = default_colors(axes.measure(array.shape)[2])
-    return Bands((_in_blocks(array, axes.channel),), colors, alpha)
-
-
-def _from_bands(
-    found: Bands, bands: tuple[int, ...] | None, nodata: float | None, mask: Any
-) -> Image:
-    """Make an image of arrays."""
-    pixels = found.arrays[0]
-    if len(found.arrays) > 1:
-        pixels = da.concatenate(found.arrays, axis=2).rechunk({2: -1})
-    rule = choose_channels(
-        "the array",
-        pixels.shape[2],
-        pixels.dtype,
-        colors=found.colors,
-        alpha=found.alpha,
-        nodata=found.nodata if nodata is None else nodata,
-        bands=bands,
-        masked=mask is not False,
-    )
-    marks = None if mask is None or mask is False else _mask_blocks(mask, pixels)
-    return _with_source(_apply(rule, pixels, marks), Source())
-
-
-def _mask_blocks(mask: Any, pixels: da.Array) -> da.Array:
-    """Bring a mask (y, x), a file or an array, to the blocks of an image."""
-    if isinstance(mask, str | os.PathLike):
-        mask = open_image(mask, mask=False)[..., 0]
-    mask = da.asarray(mask)
-    if mask.shape != pixels.shape[:2]:
-        raise InputError(f"mask of shape {mask.shape}: the image has {pixels.shape[:2]} pixels")
-    return mask.rechunk(pixels.chunks[:2])[..., None]
-
-
-def _in_blocks(array: Any, axis: int | None) -> da.Array:
-    """Bring an array to (y, x, sample), a block's samples in one chunk."""
-    if not isinstance(array, da.Array):
-        lengths = list(array.shape)
-        depth = 1 if axis is None else lengths.pop(axis)
-        plane = (lengths[0], lengths[1], depth * array.dtype.itemsize)
-        in_rows = isinstance(array, np.ndarray) and array.flags.c_contiguous and axis in (None, 2)
-        # bands of rows can be counted where they lie, without a copy
-        chunks = list(plan_rows(plane) if in_rows else plan_tiles(plane, (512, 512)))
-        if axis is not None:
-            chunks.insert(axis, depth)
-        array = da.from_array(array, chunks=tuple(chunks), name=False, asarray=True)
-    array = array[:, :, None] if axis is None else da.moveaxis(array, axis, 2)
-    if array.dtype == np.bool_:
-        array = array * np.uint8(255)
-    return array.rechunk({2: -1}).astype(image_dtype(array.dtype), copy=False)
-
-
-def _apply(rule: ChannelRule, pixels: da.Array, mask: da.Array | None) -> da.Array:
-    rule = replace(rule, has_mask=mask is not None)
-    if rule.keeps(pixels.shape[2]):
-        return pixels
-    return da.map_blocks(
-        rule.apply,
-        pixels,
-        *([] if mask is None else [mask]),
-        dtype=pixels.dtype,
-        chunks=(*pixels.chunks[:2], (rule.depth,)),
-        meta=np.empty((0, 0, 0), pixels.dtype),
-    )
