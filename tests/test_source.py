@@ -98,7 +98,14 @@ def test_georeference_and_orientation_are_kept_so_that_they_can_be_written_again
 def test_details_tell_people_how_a_tiff_is_stored(tmp_path):
     path = write_tiff(tmp_path / "a.tif", tile=(32, 48), compression="lzw")
     details = bigquant.open_image(path).source.details
-    assert details == {"compression": "lzw", "photometric": "rgb", "tiles": "48 x 32"}
+    assert details == {
+        "compression": "lzw",
+        "photometric": "rgb",
+        "tiles": "48 x 32",
+        "bits": 8,
+        "levels": ["70 x 60"],
+        "series": 1,
+    }
 
 
 def test_arrays_and_files_without_facts_say_only_what_they_are(tmp_path):
