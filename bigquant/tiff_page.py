@@ -216,7 +216,7 @@ def check_extent(plane: Plane, page: tifffile.TiffPage, size: int) -> None:
 
 
 def _raw_end(page: tifffile.TiffPage) -> int:
-    return int(page.dataoffsets[0]) + math.prod(page.shaped) * int(page.dtype.itemsize)
+    return int(page.dataoffsets[0] + math.prod(page.shaped) * page.dtype.itemsize)
 
 
 def _segments_end(path: str, page: tifffile.TiffPage) -> int:
@@ -228,7 +228,7 @@ def _segments_end(path: str, page: tifffile.TiffPage) -> int:
     if len(offsets) < expected or len(counts) < expected:
         raise InputError(f"{path}: has {len(offsets)} tiles or strips of {expected}: it is damaged")
     ends = (o + n for o, n in zip(offsets[:expected], counts[:expected], strict=True) if o and n)
-    return int(max(ends, default=0))
+    return max(map(int, ends), default=0)
 
 
 def is_raw(page: tifffile.TiffPage) -> bool:
