@@ -37,8 +37,6 @@ from bigquant.tiff_tags import segment_shape
 from bigquant.tiling import plan_rows, plan_tiles
 
 _OPEN_PAGES = 32
-#: Bytes of tiles that are asked for at once.
-_BATCH_BYTES = 16 << 20
 
 Box = tuple[int, int, int, int]
 
@@ -232,7 +230,7 @@ class _OpenPage:
             for row in range(y0 // height, -(-y1 // height)):
                 for column in range(x0 // width, -(-x1 // width)):
                     index = (layer * down + row) * across + column
-                    if batch and size + int(self.counts[index]) > _BATCH_BYTES:
+                    if batch and size + int(self.counts[index]) > self.bytes.batch_bytes:
                         yield batch
                         batch, size = [], 0
                     batch.append(index)
