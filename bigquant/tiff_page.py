@@ -23,6 +23,7 @@ from bigquant.raster import Selection
 from bigquant.tiff_colors import SampleRule
 from bigquant.tiff_samples import Samples, describe_samples
 from bigquant.tiff_series import Choice, Plane, choose_planes
+from bigquant.tiff_subsampled import decoder_of
 from bigquant.tiff_tags import PageFacts, collect_facts, segment_shape
 
 #: Bytes that a tile or strip may decode to; what is larger cannot be read in parts.
@@ -201,7 +202,7 @@ def check_extent(plane: Plane, page: tifffile.TiffPage, size: int) -> None:
             "rewrite it in tiles, e.g. gdal_translate -co TILED=YES"
         )
     try:
-        page.decode(None, 0)
+        decoder_of(page)(None, 0)
     except Exception as error:
         raise InputError(
             f"{path}: cannot be decoded ({one_line(error)}): rewrite it with another "

@@ -33,6 +33,7 @@ from bigquant.tiff_page import (
     parse_page,
 )
 from bigquant.tiff_samples import JPEG
+from bigquant.tiff_subsampled import decoder_of
 from bigquant.tiff_tags import segment_shape
 from bigquant.tiling import plan_rows, plan_tiles
 
@@ -191,7 +192,7 @@ class _OpenPage:
             tables = page if facts.tables == plane else parse_page(tif, facts.tables)
             self.page = page
             self.raw = is_raw(page)
-            self.decode = page.decode
+            self.decode = decoder_of(page)
             self.options: dict[str, Any] = {}
             if page.compression in JPEG:
                 self.options = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
