@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from bigquant.errors import InputError
 from bigquant.raster import Selection
 
 _MASK, _REDUCED = 4, 1
-_BESIDE = ("label", "macro", "map", "thumbnail", "overview", "preview")
+_BESIDE = {"label", "macro", "map", "thumbnail", "overview", "preview"}
 _RGB = (("red", "green", "blue"), ("r", "g", "b"))
 
 
@@ -82,10 +83,11 @@ def choose_planes(path: str, tif: tifffile.TiffFile, selection: Selection) -> Ch
     """
     if not tif.pages or not tif.series:
         raise InputError(f"{path}: contains no image (an unfinished file?)")
+    found = list(tif.series)
     if selection.page is not None:
         series = _one_page(path, tif, selection)
     else:
-        series = _one_series(path, tif, selection.series)
+        series = _one_series(path, found, selection.series)
     levels = getattr(series, "levels", [series])
     sizes = tuple((s.keyframe.imagewidth, s.keyframe.imagelength) for s in levels)
     if not 0 <= selection.level < len(levels):
@@ -106,9 +108,9 @@ def choose_planes(path: str, tif: tifffile.TiffFile, selection: Selection) -> Ch
         base=Plane(_path_of(path, base), base.offset, base.index),
         sizes=sizes,
         level=selection.level,
-        n_series=len(tif.series),
-        rgb=stacked == 3 and _names_of_channels(tif, series) in _RGB,
-        mask=_find_mask(path, tif, level.keyframe),
+        n_series=len(found),
+        rgb=stacked == 3 and _names_of_channels(tif, found, series) in _RGB,
+        mask=_find_mask(path, found, level.keyframe),
     )
 
 
@@ -132,8 +134,7 @@ def _one_page(path: str, tif: tifffile.TiffFile, selection: Selection) -> _Page:
     return _Page(page if isinstance(page, tifffile.TiffPage) else page.aspage())
 
 
-def _one_series(path: str, tif: tifffile.TiffFile, number: int | None) -> Any:
-    found = list(tif.series)
+def _one_series(path: str, found: list[Any], number: int | None) -> Any:
     if number is not None:
         if not 0 <= number < len(found):
             raise InputError(f"{path}: has no series {number}: choose one of {_listed(found)}")
@@ -167,8 +168,9 @@ def _is_mask(page: tifffile.TiffPage) -> bool:
 
 
 def _is_beside(series: Any) -> bool:
-    """Tell labels and the like of slides from the slide."""
-    return any(word in series.name.lower() for word in _BESIDE) and not len(series.levels) > 1
+    """Tell labels and the like of slides from the slide, by the words of their names."""
+    words = set(re.findall("[a-z]+", series.name.lower()))
+    return bool(words & _BESIDE) and len(series.levels) == 1
 
 
 def _axes_of(series: Any) -> list[tuple[str, int]]:
@@ -262,28 +264,26 @@ def _path_of(path: str, page: Any) -> str:
     return path if own else str(page.parent.filehandle.path)
 
 
-def _names_of_channels(tif: tifffile.TiffFile, series: Any) -> tuple[str, ...]:
+def _names_of_channels(tif: tifffile.TiffFile, found: list[Any], series: Any) -> tuple[str, ...]:
     """Tell what the file calls the channels of an image; nothing where that is not clear."""
     if tif.is_ome and tif.ome_metadata:
         try:
             images = ElementTree.fromstring(tif.ome_metadata).findall("{*}Image")
         except ElementTree.ParseError:
             return ()
-        if len(images) != len(tif.series):
+        if len(images) != len(found):
             return ()
-        channels = images[[s is series for s in tif.series].index(True)].findall(
-            "{*}Pixels/{*}Channel"
-        )
+        channels = images[[s is series for s in found].index(True)].findall("{*}Pixels/{*}Channel")
         return tuple(channel.get("Name", "").strip().lower() for channel in channels)
     labels = (tif.imagej_metadata or {}).get("Labels") if tif.is_imagej else None
     return tuple(str(label).strip().lower() for label in labels) if labels else ()
 
 
-def _find_mask(path: str, tif: tifffile.TiffFile, page: tifffile.TiffPage) -> Plane | None:
+def _find_mask(path: str, found: list[Any], page: tifffile.TiffPage) -> Plane | None:
     """Find the mask of a page: of its size, and the next one after it."""
     size = (page.imagelength, page.imagewidth)
-    levels = itertools.chain(*(series.levels for series in tif.series))
-    found = [
+    levels = itertools.chain(*(series.levels for series in found))
+    masks = [
         mask
         for level in levels
         if _is_mask(level.keyframe)
@@ -291,7 +291,7 @@ def _find_mask(path: str, tif: tifffile.TiffFile, page: tifffile.TiffPage) -> Pl
         for mask in level
         if mask is not None
     ]
-    if _is_mask(page) or not found:
+    if _is_mask(page) or not masks:
         return None
-    mask = min(found, key=lambda p: (p.treeindex < page.treeindex, p.treeindex))
+    mask = min(masks, key=lambda p: (p.treeindex < page.treeindex, p.treeindex))
     return Plane(path, mask.offset, mask.index)

@@ -157,3 +157,27 @@ def test_eight_orientations_are_one_picture(tmp_path, china, orientation, layout
     assert not image.source.tags
     with pillow.open(path) as opened:
         np.testing.assert_array_equal(ImageOps.exif_transpose(opened), photo)
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [({}, 0), ({"compression": "deflate", "rowsperstrip": 61}, 61), ({"tile": (16, 32)}, 16)],
+)
+def test_what_is_decoded_at_once_is_known(tmp_path, options, rows):
+    samples = make(np.dtype(np.uint16), 3, None, 0)
+    tifffile.imwrite(tmp_path / "a.tif", samples, photometric="rgb", **options)
+    raster = open_tiff(str(tmp_path / "a.tif"), Selection())
+    width = 32 if "tile" in options else WIDTH
+    assert raster.windows.segment_bytes == rows * width * 6
+    assert raster.block == (HEIGHT, WIDTH)
+
+
+def test_a_strip_that_is_too_large_is_refused_with_a_remedy(tmp_path):
+    path = tmp_path / "a.tif"
+    shape = (40000, 30000)
+    options = {"compression": "deflate", "rowsperstrip": shape[0], "photometric": "minisblack"}
+    tifffile.imwrite(path, iter([b""]), shape=shape, dtype=np.uint8, metadata=None, **options)
+    with pytest.raises(
+        bigquant.InputError, match=r"a.tif: one compressed strip .* 1144 MiB .*TILED"
+    ):
+        open_tiff(str(path), Selection())

@@ -150,6 +150,18 @@ def test_the_largest_series_is_read_and_others_by_number(tmp_path):
         open_tiff(str(path), Selection(series=0, page=0))
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(("label image", "Slide"), 1), (("Macrophages", "bitmap"), 0), (("macro", "thumbnail"), 0)],
+)
+def test_labels_of_slides_are_told_by_their_names(tmp_path, names, expected):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, ome=True) as tif:
+        for name, part in zip(names, (PHOTO, PHOTO[:50]), strict=True):
+            tif.write(part, photometric="rgb", metadata={"axes": "YXS", "Name": name})
+    np.testing.assert_array_equal(whole(path), (PHOTO, PHOTO[:50])[expected])
+
+
 def test_series_of_one_size_ask_for_a_choice(tmp_path):
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as tif:
