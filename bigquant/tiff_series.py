@@ -101,11 +101,11 @@ def choose_planes(path: str, tif: tifffile.TiffFile, selection: Selection) -> Ch
         raise InputError(f"{path}: contains no image data (an unfinished file?)")
     axes = _axes_of(level)
     stacked, order = _order(path, series, axes, selection.planes)
-    planes = tuple(_plane(path, level, axes, where) for where in order)
+    planes = tuple(_plane(path, tif, level, axes, where) for where in order)
     base = next(page for page in series if page is not None)
     return Choice(
         planes=planes,
-        base=Plane(_path_of(path, base), base.offset, base.index),
+        base=Plane(_path_of(path, tif, base), base.offset, base.index),
         sizes=sizes,
         level=selection.level,
         n_series=len(found),
@@ -120,7 +120,7 @@ class _Page(list[Any]):
     def __init__(self, page: tifffile.TiffPage) -> None:
         super().__init__([page])
         self.keyframe, self.axes, self.shape = page, page.axes, page.shape
-        self.name, self.dataoffset = "", None
+        self.name, self.dataoffset, self.is_multifile = "", None, False
 
 
 def _one_page(path: str, tif: tifffile.TiffFile, selection: Selection) -> _Page:
@@ -235,7 +235,13 @@ def _page_numbers(series: Any, count: int) -> list[int]:
     return [place[0] for place in places] if all(len(place) == 1 for place in places) else []
 
 
-def _plane(path: str, series: Any, axes: list[tuple[str, int]], where: tuple[int, ...]) -> Plane:
+def _plane(
+    path: str,
+    tif: tifffile.TiffFile,
+    series: Any,
+    axes: list[tuple[str, int]],
+    where: tuple[int, ...],
+) -> Plane:
     """Find the page at a place along the axes."""
     page = series.keyframe
     depth = 0
@@ -245,7 +251,7 @@ def _plane(path: str, series: Any, axes: list[tuple[str, int]], where: tuple[int
     number = 0
     for index, (_, length) in zip(where, axes, strict=True):
         number = number * length + index
-    if series.dataoffset is not None and number:  # one piece, whether each has a directory or not
+    if number and series.dataoffset is not None and not series.is_multifile:  # in one piece
         first = series[0]
         return Plane(path, first.offset, first.index, number * page.nbytes, depth)
     found = series[number]
@@ -255,13 +261,12 @@ def _plane(path: str, series: Any, axes: list[tuple[str, int]], where: tuple[int
             f"{path}: the plane {place or 0} lies in another file, which is missing: put the "
             "files of the set into one folder"
         )
-    return Plane(_path_of(path, found), found.offset, found.index, 0, depth)
+    return Plane(_path_of(path, tif, found), found.offset, found.index, 0, depth)
 
 
-def _path_of(path: str, page: Any) -> str:
-    """Name the file of a page: OME-TIFF sets have several."""
-    own = page.parent.root is page.parent
-    return path if own else str(page.parent.filehandle.path)
+def _path_of(path: str, tif: tifffile.TiffFile, page: Any) -> str:
+    """Name the file of a page: sets of files have several."""
+    return path if page.parent is tif else str(page.parent.filehandle.path)
 
 
 def _names_of_channels(tif: tifffile.TiffFile, found: list[Any], series: Any) -> tuple[str, ...]:

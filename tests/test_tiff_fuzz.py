@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 import tifffile
+from tiffs import write_ycbcr
 
 from bigquant.errors import BigquantError
 from bigquant.raster import Selection
@@ -31,6 +32,7 @@ SEEDS = {
     "levels": {"subifds": 1},
     "palette": {"photometric": "palette", "colormap": np.arange(768).reshape(3, 256) * 85},
     "cmyk": {"photometric": "separated"},
+    "volume": {"volumetric": True, "tile": (16, 16, 16), "photometric": "minisblack"},
     "nodata": {"extratags": [(42113, 2, 0, "7", True)], "tile": (16, 16)},
 }
 
@@ -42,6 +44,10 @@ def seeds(tmp_path_factory):
     for name, options in SEEDS.items():
         path = folder / f"{name}.tif"
         write(path, name, dict(options))
+        found.append(path.read_bytes())
+    for number, factors in enumerate([(2, 2), (4, 1), (1, 2)]):
+        path = folder / "ycbcr.tif"
+        write_ycbcr(path, PIXELS, factors, "lzw", tile=number % 2 == 0)
         found.append(path.read_bytes())
     return found
 
@@ -62,6 +68,8 @@ def write(path, name, options):
         tif.write(pixels, **options)
         if name == "levels":
             tif.write(PIXELS[::2, ::2].copy(), photometric="rgb", subfiletype=1)
+        if name == "tiled":
+            tif.write(PIXELS[..., 0] > 99, photometric="mask", subfiletype=4)
 
 
 def mutate(rng, data):
