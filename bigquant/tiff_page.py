@@ -208,16 +208,14 @@ def check_extent(plane: Plane, page: tifffile.TiffPage, size: int) -> None:
             f"{path}: cannot be decoded ({one_line(error)}): rewrite it with another "
             "compression, e.g. gdal_translate -co COMPRESS=DEFLATE"
         ) from error
-    end = plane.skip + (_raw_end(page) if is_raw(page) else _segments_end(path, page))
+    starts = layer_starts(page)
+    end = max(starts) + _layer_bytes(page) if starts else _segments_end(path, page)
+    end += plane.skip
     if end > size:
         raise InputError(
             f"{path}: is truncated: its pixels end at byte {end}, the file at {size}: "
             "copy or write it again"
         )
-
-
-def _raw_end(page: tifffile.TiffPage) -> int:
-    return int(page.dataoffsets[0] + math.prod(page.shaped) * page.dtype.itemsize)
 
 
 def _segments_end(path: str, page: tifffile.TiffPage) -> int:
@@ -233,18 +231,35 @@ def _segments_end(path: str, page: tifffile.TiffPage) -> int:
 
 
 def is_raw(page: tifffile.TiffPage) -> bool:
-    """Whether the pixels lie uncompressed in one piece, so that any row can be read."""
-    return (
+    """Whether the pixels lie uncompressed so that any row can be read."""
+    return bool(layer_starts(page))
+
+
+def layer_starts(page: tifffile.TiffPage) -> list[int]:
+    """List where in the file the layers (plane by plane, slice by slice) start, row after row.
+
+    Nothing where the pixels are compressed, in tiles, scattered or yet to be written.
+    """
+    n_layers = page.shaped[0] * page.shaped[1]
+    plain = (
         not page.is_tiled
-        and len(page.dataoffsets) == 1
-        and page.dataoffsets[0] > 0  # 0: a strip that was never written
-        and page.compression == 1
-        and page.predictor == 1
-        and page.fillorder == 1
+        and (page.compression, page.predictor, page.fillorder) == (1, 1, 1)
         and not page.is_subsampled
         and page.dtype is not None
         and page.bitspersample == 8 * page.dtype.itemsize
+        and len(page.dataoffsets) > 0
+        and min(page.dataoffsets) > 0  # 0: a strip that was never written
     )
+    if plain and page.is_contiguous:
+        first, layer = page.dataoffsets[0], _layer_bytes(page)
+        return [first + i * layer for i in range(n_layers)]
+    if plain and page.rowsperstrip >= page.imagelength and len(page.dataoffsets) == n_layers:
+        return list(page.dataoffsets)
+    return []
+
+
+def _layer_bytes(page: tifffile.TiffPage) -> int:
+    return int(math.prod(page.shaped[2:]) * page.dtype.itemsize)
 
 
 def one_line(error: Exception) -> str:

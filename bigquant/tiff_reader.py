@@ -27,7 +27,7 @@ from bigquant.tiff_page import (
     ImageFacts,
     PlaneFacts,
     describe_image,
-    is_raw,
+    layer_starts,
     one_line,
     open_file,
     parse_page,
@@ -63,13 +63,9 @@ def open_tiff(path: str, selection: Selection) -> Raster:
     if len(image.planes) > 1:
         windows = StackedWindows(tuple(map(TiffWindows, image.planes)))
         colors, alpha = (0, 1, 2) if image.choice.rgb and samples.depth == 1 else None, None
-    height, width, depth = windows.shape
-    plane = height, width, depth * windows.dtype.itemsize
     return Raster(
         windows=windows,
-        block=plan_tiles(plane, facts.segment)
-        if facts.tiled
-        else plan_rows(plane, facts.segment[0]),
+        block=_plan_block(windows, image),
         source=_source(path, image),
         colors=colors,
         alpha=alpha,
@@ -78,6 +74,14 @@ def open_tiff(path: str, selection: Selection) -> Raster:
         mask=None if image.mask is None else TiffWindows(image.mask),
         orientation=facts.orientation,
     )
+
+
+def _plan_block(windows: Windows, image: ImageFacts) -> tuple[int, int]:
+    height, width, depth = windows.shape
+    plane, segment = (height, width, depth * windows.dtype.itemsize), image.facts.segment
+    if image.facts.tiled:
+        return plan_tiles(plane, segment)
+    return plan_rows(plane, segment[0] if image.planes[0].segment_bytes else 1)
 
 
 def _source(path: str, image: ImageFacts) -> Source:
@@ -191,7 +195,7 @@ class _OpenPage:
             page = parse_page(tif, plane)
             tables = page if facts.tables == plane else parse_page(tif, facts.tables)
             self.page = page
-            self.raw = is_raw(page)
+            self.layers = [plane.skip + start for start in layer_starts(page)]
             self.decode = decoder_of(page)
             self.options: dict[str, Any] = {}
             if page.compression in JPEG:
@@ -204,7 +208,7 @@ class _OpenPage:
 
     def read(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[Any]:
         """Read a window of stored samples (y, x, sample)."""
-        if self.raw:
+        if self.layers:
             return self._read_rows(y0, y1, x0, x1)
         samples = np.empty((y1 - y0, x1 - x0, self.page.samplesperpixel), self.dtype)
         if samples.size:
@@ -260,11 +264,11 @@ class _OpenPage:
 
     def _read_rows(self, y0: int, y1: int, x0: int, x1: int) -> NDArray[Any]:
         page: tifffile.TiffPage = self.page
-        planes, deep, height, width, depth = page.shaped
+        planes, deep, _, width, depth = page.shaped
         stored = self.dtype.newbyteorder(page.parent.byteorder)
         row_bytes = width * depth * stored.itemsize
-        firsts = ((plane * deep + self.depth) * height + y0 for plane in range(planes))
-        starts = [int(self.offsets[0]) + first * row_bytes for first in firsts]
+        layers = self.layers[self.depth :: deep]
+        starts = [start + y0 * row_bytes for start in layers]
         parts = [
             np.frombuffer(data, stored).reshape(y1 - y0, width, depth)[:, x0:x1]
             for data in self.bytes.read([(start, (y1 - y0) * row_bytes) for start in starts])

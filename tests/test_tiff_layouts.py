@@ -181,3 +181,14 @@ def test_a_strip_that_is_too_large_is_refused_with_a_remedy(tmp_path):
         bigquant.InputError, match=r"a.tif: one compressed strip .* 1144 MiB .*TILED"
     ):
         open_tiff(str(path), Selection())
+
+
+@pytest.mark.parametrize("planar", [False, True])
+def test_one_uncompressed_strip_is_read_in_bands(tmp_path, planar):
+    shape = (3, 9000, 5000) if planar else (9000, 5000, 3)
+    options = {"photometric": "rgb", "planarconfig": "separate" if planar else "contig"}
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, shape=shape, dtype=np.uint8, metadata=None, **options)
+    raster = open_tiff(str(path), Selection())
+    assert raster.block[1] == 5000
+    assert raster.block[0] * 5000 * 3 <= 64 << 20
