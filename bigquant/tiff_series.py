@@ -56,7 +56,6 @@ class Choice:
         Page that bears the metadata: the first, at full resolution.
     sizes : tuple of (int, int)
         Width and height of each level.
-    level : int
     n_series : int
     rgb : bool
         Whether the planes are said to be red, green and blue.
@@ -67,7 +66,6 @@ class Choice:
     planes: tuple[Plane, ...]
     base: Plane
     sizes: tuple[tuple[int, int], ...]
-    level: int
     n_series: int
     rgb: bool
     mask: Plane | None
@@ -107,7 +105,6 @@ def choose_planes(path: str, tif: tifffile.TiffFile, selection: Selection) -> Ch
         planes=planes,
         base=Plane(_path_of(path, tif, base), base.offset, base.index),
         sizes=sizes,
-        level=selection.level,
         n_series=len(found),
         rgb=stacked == 3 and _names_of_channels(tif, found, series) in _RGB,
         mask=_find_mask(path, found, level.keyframe),
