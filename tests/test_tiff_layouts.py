@@ -91,7 +91,9 @@ def test_a_window_of_any_layout_is_that_part_of_the_whole(tmp_path, layout, data
         tifffile.imwrite(path, written, metadata=None, **options)
     except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError):
         assume(False)  # tifffile has no such layout
-    if samples.dtype != bool:  # of which tifffile packs several otherwise than it unpacks them
+    packed = options.get("bitspersample", 1 if samples.dtype == bool else 8) % 8
+    if not (packed and (separate or samples.shape[2] > 1 or options["byteorder"] == ">")):
+        # (else tifffile packs otherwise than it, and GDAL, unpack)
         np.testing.assert_array_equal(as_tifffile_reads(path), samples)
     raster = open_tiff(str(path), Selection())
     expected = normalised(as_tifffile_reads(path), options)
