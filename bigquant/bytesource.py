@@ -27,6 +27,9 @@ class ByteSource:
         self.fingerprint = fingerprint
         fingerprint.check(path)
         self._remote = remote.is_url(path)
+        #: Bytes that are best asked for at once: what lies in the processor's cache is decoded
+        #: fastest, and a server is asked in few rounds.
+        self.batch_bytes = (16 << 20) if self._remote else 1 << 20
         if not self._remote:
             self._fd = os.open(path, os.O_RDONLY)
 

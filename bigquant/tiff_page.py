@@ -1,279 +1,219 @@
-"""What a TIFF's tags say: which page is the image, how its samples become colours.
+"""The image in a TIFF, found and checked: what a process must know to read it.
 
 No header is believed: what does not fit the file is refused before anything is allocated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
 
 from bigquant.bytesource import ByteSource
 from bigquant.errors import InputError
 from bigquant.fingerprint import Fingerprint
+from bigquant.raster import Selection
+from bigquant.tiff_colors import SampleRule
+from bigquant.tiff_samples import Samples, describe_samples
+from bigquant.tiff_series import Choice, Plane, choose_planes
+from bigquant.tiff_subsampled import decoder_of
+from bigquant.tiff_tags import PageFacts, collect_facts, segment_shape
 
-#: GeoTIFF's tags, and the orientation. Not GDAL's nodata (42113): labels have their own.
-_COPIED_TAGS = (274, 33550, 33922, 34264, 34735, 34736, 34737)
-_UNITS = {2: "inch", 3: "centimeter"}
-JPEG = {6, 7, 33007, 34892}
+#: Bytes that a tile or strip may decode to; what is larger cannot be read in parts.
 _MAX_SEGMENT_BYTES = 1 << 30
 
-
-@dataclass(frozen=True)
-class ColorRule:
-    """How the samples of a page become gray or RGB, with alpha perhaps.
-
-    Parameters
-    ----------
-    channels : int
-        Colour channels, which come first; 1 or 3.
-    alpha : int, optional
-        Sample that holds alpha.
-    premultiplied : bool
-        Whether the colours are multiplied by alpha.
-    inverted : bool
-        Whether 0 is white.
-    colormap : bytes, optional
-        Palette of the page, RGB triples.
-    """
-
-    channels: int
-    alpha: int | None = None
-    premultiplied: bool = False
-    inverted: bool = False
-    colormap: bytes | None = None
-
-    @property
-    def depth(self) -> int:
-        """Channels of the image that the rule makes."""
-        return (3 if self.colormap else self.channels) + (self.alpha is not None)
-
-    def apply(self, samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Turn samples (y, x, sample) into an image (y, x, channel)."""
-        colors = samples[..., : self.channels]
-        if self.colormap:
-            colors = np.frombuffer(self.colormap, np.uint8).reshape(-1, 3)[colors[..., 0]]
-        if self.inverted:
-            colors = 255 - colors
-        if self.alpha is None:
-            return np.ascontiguousarray(colors)
-        alpha = samples[..., self.alpha, None]
-        if self.premultiplied:
-            raised = (colors.astype(np.uint32) * 255 + alpha // 2) // np.maximum(alpha, 1)
-            colors = np.minimum(raised, 255).astype(np.uint8)
-        return np.concatenate([colors, alpha], axis=2)
+# What it tells of odd files is of no use to those who only read them.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
-class PageFacts:
-    """What the tags of a page say beside the pixels.
+class PlaneFacts:
+    """All that is needed to read a plane of an image.
 
     Parameters
     ----------
-    tiled : bool
-    segment : (int, int)
-        Height and width of the tiles or strips.
-    compression, photometric : str
-    big : bool
-        Whether the file is a BigTIFF.
-    resolution : (float, float), optional
-        Pixels per `unit` along x and y.
-    unit : {"inch", "centimeter"}, optional
-    icc_profile : bytes, optional
-    tags : tuple
-        GeoTIFF and orientation tags: (code, type, count, value), as tifffile's
-        ``extratags`` take them.
-    """
-
-    tiled: bool
-    segment: tuple[int, int]
-    compression: str
-    photometric: str
-    big: bool
-    resolution: tuple[float, float] | None
-    unit: str | None
-    icc_profile: bytes | None
-    tags: tuple[tuple[int, int, int, Any], ...]
-
-
-@dataclass(frozen=True)
-class MainPage:
-    """A TIFF's first full-resolution image, found and checked.
-
-    Parameters
-    ----------
-    index : int
-        Of the page in the file.
+    plane : Plane
+    tables : Plane
+        Whose directory has the palette or colour profile.
     fingerprint : Fingerprint
         Of the file, to notice when it changes.
     shape : (int, int, int)
-        Height, width, channels of the image that `rule` makes.
-    rule : ColorRule
+        Height, width, samples after conversion.
+    dtype : dtype
+        After conversion.
+    rule : SampleRule
+    segment_bytes : int
+        What is decoded at once to see a pixel; 0 where any row can be read by itself.
+    """
+
+    plane: Plane
+    tables: Plane
+    fingerprint: Fingerprint
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    rule: SampleRule
+    segment_bytes: int
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """The image in a TIFF, found and checked.
+
+    Parameters
+    ----------
+    planes : tuple of PlaneFacts
+        Several where channels are pages of their own.
+    mask : PlaneFacts, optional
+    samples : Samples
+        What the samples of each plane mean.
+    choice : Choice
     facts : PageFacts
     """
 
-    index: int
-    fingerprint: Fingerprint
-    shape: tuple[int, int, int]
-    rule: ColorRule
+    planes: tuple[PlaneFacts, ...]
+    mask: PlaneFacts | None
+    samples: Samples
+    choice: Choice
     facts: PageFacts
 
 
-def describe_page(path: str, options: Mapping[str, Any] | None = None) -> MainPage:
-    """Choose a TIFF's first full-resolution image and check that it can be read.
+class _Files:
+    """The files of an image, open to be parsed: most have one."""
+
+    def __init__(self, stack: contextlib.ExitStack, options: Mapping[str, Any]) -> None:
+        self._stack = stack
+        self._options = options
+        self._open: dict[str, tuple[tifffile.TiffFile, Fingerprint]] = {}
+
+    def open(self, path: str) -> tuple[tifffile.TiffFile, Fingerprint]:
+        if path not in self._open:
+            source = ByteSource.find(path, self._options)
+            tif = self._stack.enter_context(open_file(source))
+            self._open[path] = tif, source.fingerprint
+        return self._open[path]
+
+    def page(self, plane: Plane) -> tifffile.TiffPage:
+        return parse_page(self.open(plane.path)[0], plane)
+
+
+def describe_image(
+    path: str, selection: Selection, options: Mapping[str, Any] | None = None
+) -> ImageFacts:
+    """Choose what of a TIFF is read, and check that it can be.
 
     Raises
     ------
     InputError
-        If the file is no TIFF, is cut short, or holds what is not supported.
+        If the file is no TIFF, is cut short, holds what is not supported, or holds several
+        images of which one must be chosen.
     """
     try:
-        source = ByteSource.find(path, options)
-        fingerprint = source.fingerprint
-        with source.open() as file, tifffile.TiffFile(file) as tif:
-            page = _main_page(path, tif)
-            _check_numbers(page)
-            rule = _color_rule(path, page)
-            _check_extent(path, page, fingerprint.size)
-            facts = _collect_facts(page)  # now: long tags are read from the file
+        with contextlib.ExitStack() as stack, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            files = _Files(stack, options or {})
+            choice = choose_planes(path, files.open(path)[0], selection)
+            return _describe(path, files, choice)
     except InputError:
         raise
     except Exception as error:  # a damaged header raises nearly anything
         raise InputError(f"{path}: not a readable TIFF ({one_line(error)})") from error
-    shape = (page.imagelength, page.imagewidth, rule.depth)
-    return MainPage(page.index, fingerprint, shape, rule, facts)
+
+
+def _describe(path: str, files: _Files, choice: Choice) -> ImageFacts:
+    page, base = files.page(choice.planes[0]), files.page(choice.base)
+    _check_numbers(page)
+    samples = describe_samples(path, page, base)
+    planes = []
+    for plane in choice.planes:
+        other = files.page(plane)
+        if other.hash != page.hash or other.jpegtables != page.jpegtables:
+            _check_numbers(other)
+            if (other.shaped, other.dtype) != (page.shaped, page.dtype):
+                raise InputError(f"{plane.path}: its channels differ in size or type: pick one")
+        planes.append(_plane_facts(files, plane, other, samples, choice.base))
+    mask = None
+    if choice.mask is not None:
+        mask_page = files.page(choice.mask)
+        _check_numbers(mask_page)
+        seen = describe_samples(path, mask_page, mask_page, is_mask=True)
+        mask = _plane_facts(files, choice.mask, mask_page, seen, choice.mask)
+    return ImageFacts(tuple(planes), mask, samples, choice, collect_facts(page, base))
+
+
+def _plane_facts(
+    files: _Files, plane: Plane, page: tifffile.TiffPage, samples: Samples, base: Plane
+) -> PlaneFacts:
+    fingerprint = files.open(plane.path)[1]
+    check_extent(plane, page, fingerprint.size)
+    return PlaneFacts(
+        plane=plane,
+        tables=base if samples.tables_in_base else plane,
+        fingerprint=fingerprint,
+        shape=(page.imagelength, page.imagewidth, samples.depth),
+        dtype=samples.dtype,
+        rule=samples.rule,
+        segment_bytes=0 if is_raw(page) else segment_bytes(page),
+    )
+
+
+@contextlib.contextmanager
+def open_file(source: ByteSource) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF to parse its directories."""
+    with source.open() as file, tifffile.TiffFile(file) as tif:
+        yield tif
+
+
+def parse_page(tif: tifffile.TiffFile, plane: Plane) -> tifffile.TiffPage:
+    """Parse the directory of a plane."""
+    tif.filehandle.seek(plane.ifd)
+    return tifffile.TiffPage(tif, plane.index)
 
 
 def _check_numbers(page: tifffile.TiffPage) -> None:
     """Believe no header: what is computed with must be numbers, not texts or lists."""
-    numbers = [page.imagewidth, page.imagelength, page.samplesperpixel]
+    numbers = [page.imagewidth, page.imagelength, page.imagedepth, page.samplesperpixel]
     numbers += [page.tilewidth, page.tilelength] if page.is_tiled else [page.rowsperstrip]
     for values in (numbers, page.dataoffsets, page.databytecounts):
         if isinstance(values, str | bytes) or not all(isinstance(n, int) for n in values):
             raise ValueError("its header has no numbers where numbers belong")
     if min(numbers) < 1:
         raise ValueError("its header gives a size of 0")
-    page.decode  # noqa: B018 - made when first asked for; raises if there is no decoder
 
 
-def _ratio(value: Any) -> float:
-    """Divide the parts of a TIFF's rational number; 0 where it is none."""
-    try:
-        return float(value[0] / value[1])
-    except (TypeError, ValueError, IndexError, ZeroDivisionError):
-        return 0.0
-
-
-def _collect_facts(page: tifffile.TiffPage) -> PageFacts:
-    x, y = (_ratio(page.tags.valueof(code)) for code in (282, 283))
-    resolution = (x, y) if min(x, y) > 0 else None
-    unit = page.tags.valueof(296, default=2)
-    profile = page.tags.valueof(34675)
-    return PageFacts(
-        tiled=page.is_tiled,
-        segment=segment_shape(page),
-        compression=getattr(page.compression, "name", str(page.compression)).lower(),
-        photometric=tifffile.PHOTOMETRIC(page.photometric).name.lower(),
-        big=page.parent.is_bigtiff,
-        resolution=resolution,
-        unit=_UNITS.get(int(unit)) if resolution and isinstance(unit, int) else None,
-        icc_profile=profile if isinstance(profile, bytes) else None,
-        tags=_copied_tags(page),
-    )
-
-
-def _copied_tags(page: tifffile.TiffPage) -> tuple[tuple[int, int, int, Any], ...]:
-    tags = []
-    for code in _COPIED_TAGS:
-        tag = page.tags.get(code)
-        if tag is not None and not (code == 274 and tag.value == 1):
-            count = 0 if isinstance(tag.value, str) else tag.count
-            value = int(tag.value) if isinstance(tag.value, int) else tag.value
-            tags.append((code, int(tag.dtype), count, value))
-    return tuple(tags)
-
-
-def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
-    """Height and width of the page's tiles or strips."""
-    if page.is_tiled:
-        return page.tilelength, page.tilewidth
-    return min(page.rowsperstrip, page.imagelength), page.imagewidth
-
-
-def _main_page(path: str, tif: tifffile.TiffFile) -> tifffile.TiffPage:
-    if not tif.pages or not tif.series:
-        raise InputError(f"{path}: contains no image (an unfinished file?)")
-    series = max(tif.series, key=lambda s: s.keyframe.imagelength * s.keyframe.imagewidth)
-    page = series.keyframe
-    if not page.shape or not page.dataoffsets:
-        raise InputError(f"{path}: contains no image data (an unfinished file?)")
-    planes = {a: n for a, n in zip(series.axes, series.shape, strict=True) if a in "CTZ" and n > 1}
-    if planes:
-        raise InputError(
-            f"{path}: has several planes (axes {series.axes}, shape {series.shape}), "
-            "which are not supported yet: save the one you want as its own TIFF"
-        )
-    return page
-
-
-def _color_rule(path: str, page: tifffile.TiffPage) -> ColorRule:
-    kind = tifffile.PHOTOMETRIC(page.photometric)
-    if page.dtype != np.uint8 or (kind.name != "PALETTE" and page.bitspersample != 8):
-        raise InputError(
-            f"{path}: has {page.bitspersample}-bit samples of type {page.dtype}; only 8-bit "
-            "images are supported yet: convert it first, e.g. gdal_translate -ot Byte -scale"
-        )
-    if page.imagedepth > 1:
-        raise InputError(f"{path}: is a volume of {page.imagedepth} planes, not an image")
-    extras = tuple(int(extra) for extra in page.extrasamples)
-    channels = {"MINISBLACK": 1, "MINISWHITE": 1, "PALETTE": 1, "RGB": 3, "YCBCR": 3}.get(kind.name)
-    converted = kind.name != "YCBCR" or page.compression in JPEG  # JPEG decodes to RGB
-    if channels is None or page.samplesperpixel - len(extras) != channels or not converted:
-        raise InputError(
-            f"{path}: {page.samplesperpixel} samples of photometric {kind.name} are not "
-            "supported; gray, RGB and palette images are: convert it first"
-        )
-    if kind.name.startswith("MINIS") and 0 in extras:
-        raise InputError(
-            f"{path}: has {page.samplesperpixel} bands, and does not say which are red, green "
-            "and blue: pick three, e.g. gdal_translate -b 3 -b 2 -b 1 -colorinterp red,green,blue"
-        )
-    alpha = next((channels + i for i, extra in enumerate(extras) if extra in (1, 2)), None)
-    premultiplied = alpha is not None and extras[alpha - channels] == 1
-    colormap = None
-    if kind.name == "PALETTE":
-        if page.colormap is None:
-            raise InputError(f"{path}: is a palette image without a colour map")
-        colormap = (page.colormap.T >> 8).astype(np.uint8).tobytes()
-    return ColorRule(channels, alpha, premultiplied, kind.name == "MINISWHITE", colormap)
-
-
-def _check_extent(path: str, page: tifffile.TiffPage, size: int) -> None:
-    """Believe no header: every tile must lie in the file, and be of a sane size."""
+def segment_bytes(page: tifffile.TiffPage) -> int:
+    """Bytes that a tile or strip decodes to."""
     height, width = segment_shape(page)
+    depth = page.tiledepth if page.is_tiled else 1
     per_plane = 1 if page.planarconfig == 2 else page.samplesperpixel
-    raw = height * width * per_plane
+    return int(height * width * depth * per_plane * page.dtype.itemsize)
+
+
+def check_extent(plane: Plane, page: tifffile.TiffPage, size: int) -> None:
+    """Believe no header: every tile must lie in the file, be of a sane size, and decodable."""
+    path, raw = plane.path, segment_bytes(page)
     if raw > _MAX_SEGMENT_BYTES and not is_raw(page):
         raise InputError(
             f"{path}: one {'tile' if page.is_tiled else 'compressed strip'} decodes to "
             f"{raw >> 20} MiB (limit {_MAX_SEGMENT_BYTES >> 20}), too large to read in parts: "
             "rewrite it in tiles, e.g. gdal_translate -co TILED=YES"
         )
-    planes = page.samplesperpixel if page.planarconfig == 2 else 1
-    expected = -(-page.imagelength // height) * -(-page.imagewidth // width) * planes
-    offsets = np.array(page.dataoffsets, np.uint64)
-    if is_raw(page):
-        ends = offsets + np.uint64(page.imagelength * page.imagewidth * page.samplesperpixel)
-    elif len(offsets) < expected or len(page.databytecounts) < expected:
-        raise InputError(f"{path}: has {len(offsets)} tiles or strips of {expected}: it is damaged")
-    else:
-        ends = offsets[:expected] + np.array(page.databytecounts[:expected], np.uint64)
-    end = max(int(offsets.max()), int(ends.max()))  # sums near 2**64 wrap around
+    try:
+        decoder_of(page)(None, 0)
+    except Exception as error:
+        raise InputError(
+            f"{path}: cannot be decoded ({one_line(error)}): rewrite it with another "
+            "compression, e.g. gdal_translate -co COMPRESS=DEFLATE"
+        ) from error
+    starts = layer_starts(page)
+    end = max(starts) + _layer_bytes(page) if starts else _segments_end(path, page)
+    end += plane.skip
     if end > size:
         raise InputError(
             f"{path}: is truncated: its pixels end at byte {end}, the file at {size}: "
@@ -281,18 +221,48 @@ def _check_extent(path: str, page: tifffile.TiffPage, size: int) -> None:
         )
 
 
+def _segments_end(path: str, page: tifffile.TiffPage) -> int:
+    height, width = segment_shape(page)
+    planes = page.samplesperpixel if page.planarconfig == 2 else 1
+    deep = -(-page.imagedepth // page.tiledepth) if page.is_tiled else page.imagedepth
+    expected = -(-page.imagelength // height) * -(-page.imagewidth // width) * planes * deep
+    offsets, counts = page.dataoffsets, page.databytecounts
+    if len(offsets) < expected or len(counts) < expected:
+        raise InputError(f"{path}: has {len(offsets)} tiles or strips of {expected}: it is damaged")
+    ends = (o + n for o, n in zip(offsets[:expected], counts[:expected], strict=True) if o and n)
+    return max(map(int, ends), default=0)
+
+
 def is_raw(page: tifffile.TiffPage) -> bool:
-    """Whether the pixels lie uncompressed in one piece, so that any row can be read."""
-    return (
+    """Whether the pixels lie uncompressed so that any row can be read."""
+    return bool(layer_starts(page))
+
+
+def layer_starts(page: tifffile.TiffPage) -> list[int]:
+    """List where in the file the layers (plane by plane, slice by slice) start, row after row.
+
+    Nothing where the pixels are compressed, in tiles, scattered or yet to be written.
+    """
+    n_layers = page.shaped[0] * page.shaped[1]
+    plain = (
         not page.is_tiled
-        and len(page.dataoffsets) == 1
-        and page.dataoffsets[0] > 0  # 0: a strip that was never written
-        and page.compression == 1
-        and page.predictor == 1
-        and page.fillorder == 1
+        and (page.compression, page.predictor, page.fillorder) == (1, 1, 1)
         and not page.is_subsampled
-        and page.bitspersample == 8
+        and page.dtype is not None
+        and page.bitspersample == 8 * page.dtype.itemsize
+        and len(page.dataoffsets) > 0
+        and min(page.dataoffsets) > 0  # 0: a strip that was never written
     )
+    if plain and page.is_contiguous:
+        first, layer = page.dataoffsets[0], _layer_bytes(page)
+        return [first + i * layer for i in range(n_layers)]
+    if plain and page.rowsperstrip >= page.imagelength and len(page.dataoffsets) == n_layers:
+        return list(page.dataoffsets)
+    return []
+
+
+def _layer_bytes(page: tifffile.TiffPage) -> int:
+    return int(math.prod(page.shaped[2:]) * page.dtype.itemsize)
 
 
 def one_line(error: Exception) -> str:

@@ -100,6 +100,8 @@ def test_details_tell_people_how_a_tiff_is_stored(tmp_path):
     details = bigquant.open_image(path).source.details
     expected = {"compression": "lzw", "photometric": "rgb", "tiles": "48 x 32", "bands": 3}
     assert expected.items() <= details.items()
+    assert details["levels"] == ["70 x 60"]
+    assert (details["bits"], details["series"]) == (8, 1)
     assert "masked_by" not in details
 
 

@@ -1,0 +1,128 @@
+"""What a TIFF's tags say beside the pixels: resolution, georeference, profile, layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tifffile
+
+#: GeoTIFF's tags. Not GDAL's nodata (42113): labels have their own.
+_GEOTIFF = (33550, 33922, 34264, 34735, 34736, 34737)
+_PIXEL_SCALE, _TIE_POINTS, _MATRIX, _ORIENTATION = 33550, 33922, 34264, 274
+_UNITS = {2: "inch", 3: "centimeter"}
+
+Tag = tuple[int, int, int, Any]
+
+
+@dataclass(frozen=True)
+class PageFacts:
+    """What the tags of a page say beside the pixels.
+
+    Parameters
+    ----------
+    tiled : bool
+    segment : (int, int)
+        Height and width of the tiles or strips.
+    compression, photometric : str
+    bits : int or tuple of int
+        Of a sample.
+    big : bool
+        Whether the file is a BigTIFF.
+    resolution : (float, float), optional
+        Pixels per `unit` along x and y.
+    unit : {"inch", "centimeter"}, optional
+    icc_profile : bytes, optional
+    orientation : int
+        1 to 8.
+    tags : tuple
+        GeoTIFF tags, with the orientation of such a file: (code, type, count, value), as
+        tifffile's ``extratags`` take them.
+    """
+
+    tiled: bool
+    segment: tuple[int, int]
+    compression: str
+    photometric: str
+    bits: int | tuple[int, ...]
+    big: bool
+    resolution: tuple[float, float] | None
+    unit: str | None
+    icc_profile: bytes | None
+    orientation: int
+    tags: tuple[Tag, ...]
+
+
+def collect_facts(page: tifffile.TiffPage, base: tifffile.TiffPage) -> PageFacts:
+    """Collect what is said of a page, which may be a reduced one of `base`."""
+    reduced = base.imagewidth / page.imagewidth, base.imagelength / page.imagelength
+    x, y = (
+        _ratio(base.tags.valueof(code)) / n for code, n in zip((282, 283), reduced, strict=True)
+    )
+    resolution = (x, y) if min(x, y) > 0 else None
+    unit = base.tags.valueof(296, default=2)
+    profile = base.tags.valueof(34675)
+    orientation = base.tags.valueof(_ORIENTATION)
+    known = isinstance(orientation, int) and 1 <= orientation <= 8
+    return PageFacts(
+        tiled=page.is_tiled,
+        segment=segment_shape(page),
+        compression=_name_of(page.compression),
+        photometric=_name_of(page.photometric),
+        bits=page.bitspersample,
+        big=page.parent.is_bigtiff,
+        resolution=resolution,
+        unit=_UNITS.get(int(unit)) if resolution and isinstance(unit, int) else None,
+        icc_profile=profile if isinstance(profile, bytes) else None,
+        orientation=int(orientation) if known else 1,
+        tags=_copied_tags(base, reduced),
+    )
+
+
+def _name_of(value: Any) -> str:
+    return str(getattr(value, "name", value)).lower()
+
+
+def _ratio(value: Any) -> float:
+    """Divide the parts of a TIFF's rational number; 0 where it is none."""
+    try:
+        return float(value[0] / value[1])
+    except (TypeError, ValueError, IndexError, ZeroDivisionError):
+        return 0.0
+
+
+def _copied_tags(page: tifffile.TiffPage, reduced: tuple[float, float]) -> tuple[Tag, ...]:
+    tags: list[Tag] = []
+    found = [code for code in _GEOTIFF if code in page.tags]
+    if found and page.tags.valueof(_ORIENTATION, default=1) != 1:
+        found.insert(0, _ORIENTATION)
+    for code in found:
+        tag = page.tags[code]
+        count = 0 if isinstance(tag.value, str) else tag.count
+        value = int(tag.value) if isinstance(tag.value, int) else tag.value
+        if isinstance(value, tuple) and reduced != (1, 1):
+            value = _reduce(code, value, reduced)
+        tags.append((code, int(tag.dtype), count, value))
+    return tuple(tags)
+
+
+def _reduce(code: int, value: tuple[Any, ...], reduced: tuple[float, float]) -> tuple[Any, ...]:
+    """Fit a georeference to an image of fewer, larger pixels."""
+    x, y = reduced
+    factors: tuple[float, ...] = (1,)
+    if code == _PIXEL_SCALE:
+        factors = (x, y, 1)
+    elif code == _TIE_POINTS:
+        factors = (1 / x, 1 / y, 1, 1, 1, 1)
+    elif code == _MATRIX:
+        factors = (x, y, 1, 1)
+    else:
+        return value
+    return tuple(v * factors[i % len(factors)] for i, v in enumerate(value))
+
+
+def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
+    """Height and width of the page's tiles or strips."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip, page.imagelength), page.imagewidth
