@@ -111,6 +111,7 @@ def info_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Put the facts about an image into words."""
     size, limits = facts["pixel_size"], facts["valid_range"]
     alpha = " and alpha" if facts["alpha"] else ""
+    levels, series = facts.get("levels", ()), facts.get("series", 1)
     said = ("axes", "compression", "photometric", "tiles", "strips")
     return {
         "path": facts["path"],
@@ -123,7 +124,8 @@ def info_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         "nodata": f"{facts['nodata']:g}" if "nodata" in facts else None,
         "orientation": facts.get("orientation"),
         **{name: facts.get(name) for name in said},
-        "levels": _level_words(facts),
+        "levels": ", ".join(levels) if len(levels) > 1 else None,
+        "series": f"{series} in the file" if series > 1 else None,
         "pixel size": f"{size[1]:.4g} x {size[0]:.4g} micrometers" if size else None,
         "ICC profile": "kept" if facts["icc_profile"] else None,
         "georeference": "kept" if facts["georeferenced"] else None,
@@ -133,14 +135,6 @@ def info_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         "output": f"{format_bytes(facts['output_bytes'])} before compression",
         "needed": facts["needed"],
     }
-
-
-def _level_words(facts: Mapping[str, Any]) -> str | None:
-    """Tell the levels of a pyramid, and how many images there are, where there are several."""
-    levels, series = facts.get("levels", ()), facts.get("series", 1)
-    words = [", ".join(levels)] if len(levels) > 1 else []
-    words += [f"of series 1 of {series}"] if series > 1 else []
-    return " ".join(words) or None
 
 
 def _band_words(facts: Mapping[str, Any]) -> str | None:

@@ -126,7 +126,9 @@ class _Opening:
         if self.channel_axis is not None:
             channel = self.channel_axis
         source = Source(
-            path=self.path, format="OME-Zarr", details={"levels": len(datasets), "level": level}
+            path=self.path,
+            format="OME-Zarr",
+            details={"levels": [str(dataset["path"]) for dataset in datasets], "level": level},
         )
         raster = replace(self, channel_axis=channel)._finish(array, names, source)
         assert isinstance(raster.windows, ArrayWindows)
