@@ -66,8 +66,9 @@ def open_image(
     Parameters
     ----------
     path : path, ndarray, dask.array.Array or zarr.Array
-        A file: TIFF (tiled, stripped, BigTIFF, any compression), JPEG, PNG, WebP, ``.npy``,
-        or the folder of a Zarr array (v2 or v3). Or an array (y, x) or (y, x, channel).
+        A file: TIFF (tiled, stripped, BigTIFF, any compression), JPEG, PNG, WebP,
+        JPEG 2000, BMP, GIF, ``.npy``, or the folder of a Zarr array (v2 or v3). Or an array
+        (y, x) or (y, x, channel).
     channel_axis : int, optional
         Which axis holds the channels. Without it the last, or the first where a Zarr
         array's dimension names say so.
@@ -155,7 +156,8 @@ def _open_path(path: str, channel_axis: int | None, selection: Selection) -> Ras
     if is_flat(head):
         return open_flat(name, head)
     raise InputError(
-        f"{path}: not an image that bigquant reads (TIFF, JPEG, PNG, WebP, .npy, Zarr)"
+        f"{path}: not an image that bigquant reads "
+        "(TIFF, JPEG, PNG, WebP, JPEG 2000, BMP, GIF, .npy, Zarr)"
     )
 
 
