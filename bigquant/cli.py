@@ -176,7 +176,7 @@ def fit(
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
     from bigquant.pipeline import check_k, quantize  # noqa: PLC0415
     from bigquant.read import open_image  # noqa: PLC0415
-    from bigquant.terminal import fact_sheet, fit_facts, stage_progress  # noqa: PLC0415
+    from bigquant.terminal import fact_sheet, fit_facts, stage_progress, unpack  # noqa: PLC0415
     from bigquant.write import check_output, palette_path  # noqa: PLC0415
 
     if workers and scheduler and _given("scheduler"):
@@ -188,6 +188,7 @@ def fit(
     target = output or _default_output(input_, k)
     check_output(target, content, overwrite, image.source.path)
     address = None if workers else scheduler
+    seconds = {"unpack": unpack(image, quiet=quiet)} if image.staged and not address else {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")  # to be told in the summary, whatever Python's -W says
         with running_on(address, workers) as client, stage_progress(client, quiet=quiet):
@@ -195,7 +196,7 @@ def fit(
             start = time.perf_counter()
             write = result.to_tiff if _is_tiff(target) else result.to_zarr
             write(target, content=content, overwrite=overwrite)
-        seconds = {**result.seconds, "write": time.perf_counter() - start}
+        seconds |= {**result.seconds, "write": time.perf_counter() - start}
     notes = [str(w.message) for w in caught if w.category is PaletteWarning]
     for other in (w for w in caught if w.category is not PaletteWarning):
         logging.getLogger("py.warnings").warning("%s", other.message)

@@ -20,6 +20,7 @@ from PIL import BmpImagePlugin, GifImagePlugin, ImageCms, Jpeg2KImagePlugin, Jpe
 from PIL import Image as pillow
 
 from bigquant.errors import BigquantError
+from bigquant.vips_bands import vips_bands
 
 _LOADERS = {"PNG": "pngload", "JPEG": "jpegload"}
 _PLUGINS = {"BMP": BmpImagePlugin.BmpImageFile, "GIF": GifImagePlugin.GifImageFile}
@@ -82,7 +83,7 @@ class FlatPixels:
 
     def _stored(self, rows: int) -> Iterator[NDArray[Any]]:
         if self.format in _LOADERS:
-            return _vips_bands(_LOADERS[self.format], self.path, rows)
+            return vips_bands(_LOADERS[self.format], self.path, rows)
         if self.format in _PLUGINS:
             return _pillow_bands(_PLUGINS[self.format], self.path, self.mode, rows)
         if self.subsampled:
@@ -128,29 +129,6 @@ class FlatPixels:
             return np.asarray(rgb)
 
         return convert
-
-
-def _vips_bands(loader: str, path: str, rows: int) -> Iterator[NDArray[Any]]:
-    import pyvips  # noqa: PLC0415 - loads 40 MB of libraries
-
-    try:
-        image = getattr(pyvips.Image, loader)(
-            path, access="sequential", fail_on="truncated", revalidate=True
-        )
-        for y in range(0, image.height, rows):
-            yield image.crop(0, y, image.width, min(rows, image.height - y)).numpy()
-    finally:
-        image = None
-        forget_vips()
-
-
-def forget_vips() -> None:
-    """Free the memory of pictures that libvips keeps in case they are asked for again."""
-    import pyvips  # noqa: PLC0415
-
-    limit = pyvips.cache_get_max()
-    pyvips.cache_set_max(0)
-    pyvips.cache_set_max(limit)
 
 
 def _pillow_bands(plugin: type[Any], path: str, mode: str, rows: int) -> Iterator[NDArray[Any]]:

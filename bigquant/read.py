@@ -13,11 +13,12 @@ import zarr
 
 from bigquant.array_reader import check_axes, open_npy, open_zarr, open_zarr_array
 from bigquant.bands import default_colors
-from bigquant.channels import ChannelRule, choose_channels, compose
+from bigquant.channels import ChannelRule, choose_channels, compose, stored_windows
 from bigquant.errors import InputError
 from bigquant.flat_reader import is_flat, open_flat
 from bigquant.raster import Raster, Selection, Windows
 from bigquant.source import Source
+from bigquant.staging import StagedWindows
 from bigquant.tiff_reader import open_tiff
 from bigquant.tiling import BLOCK_BYTES, plan_rows, plan_tiles
 
@@ -34,18 +35,23 @@ class Image(da.Array):  # type: ignore[misc]
     ----------
     source : Source
         Path, resolution, colour profile, georeference, valid range.
+    staged : tuple of StagedWindows
+        Files that are unpacked to a temporary folder before they are read; each machine
+        does so for itself when it first reads, or when told to: ``stage()``.
     """
 
     source: Source
+    staged: tuple[StagedWindows, ...]
 
     def __reduce__(self) -> tuple[Any, ...]:
         plain = da.Array(self.dask, self.name, self.chunks, meta=self._meta)
-        return _with_source, (plain, self.source)
+        return _with_source, (plain, self.source, self.staged)
 
 
-def _with_source(array: da.Array, source: Source) -> Image:
+def _with_source(array: da.Array, source: Source, staged: tuple[StagedWindows, ...] = ()) -> Image:
     image = Image(array.dask, array.name, array.chunks, meta=array._meta)
     image.source = source
+    image.staged = staged
     return image
 
 
@@ -189,7 +195,9 @@ def _from_raster(raster: Raster) -> Image:
     )
     if raster.block == windows.shape[:2] and array.nbytes > BLOCK_BYTES:  # decoded as a whole
         array = array.rechunk((*plan_rows(_plane_bytes(array)), windows.shape[2]))
-    return _with_source(array, raster.source)
+    stored = stored_windows(windows)
+    staged = tuple(part for part in stored if isinstance(part, StagedWindows))
+    return _with_source(array, raster.source, staged)
 
 
 def _plane_bytes(array: Any) -> tuple[int, int, int]:

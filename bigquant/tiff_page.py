@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bigquant.errors import InputError
 from bigquant.fingerprint import Fingerprint
+from bigquant.tiff_strip import is_single_strip, streams
 
 #: GeoTIFF's tags, and the orientation. Not GDAL's nodata (42113): labels have their own.
 _COPIED_TAGS = (274, 33550, 33922, 34264, 34735, 34736, 34737)
@@ -113,6 +114,8 @@ class MainPage:
         Height, width, channels of the image that `rule` makes.
     rule : ColorRule
     facts : PageFacts
+    single_strip : bool
+        Whether its pixels are one compressed strip, that is decoded from its beginning.
     """
 
     index: int
@@ -120,6 +123,7 @@ class MainPage:
     shape: tuple[int, int, int]
     rule: ColorRule
     facts: PageFacts
+    single_strip: bool = False
 
 
 def describe_page(path: str) -> MainPage:
@@ -143,7 +147,7 @@ def describe_page(path: str) -> MainPage:
     except Exception as error:  # a damaged header raises nearly anything
         raise InputError(f"{path}: not a readable TIFF ({one_line(error)})") from error
     shape = (page.imagelength, page.imagewidth, rule.depth)
-    return MainPage(page.index, fingerprint, shape, rule, facts)
+    return MainPage(page.index, fingerprint, shape, rule, facts, is_single_strip(page))
 
 
 def _check_numbers(page: tifffile.TiffPage) -> None:
@@ -255,7 +259,7 @@ def _check_extent(path: str, page: tifffile.TiffPage, size: int) -> None:
     height, width = segment_shape(page)
     per_plane = 1 if page.planarconfig == 2 else page.samplesperpixel
     raw = height * width * per_plane
-    if raw > _MAX_SEGMENT_BYTES and not is_raw(page):
+    if raw > _MAX_SEGMENT_BYTES and not is_raw(page) and not streams(page):
         raise InputError(
             f"{path}: one {'tile' if page.is_tiled else 'compressed strip'} decodes to "
             f"{raw >> 20} MiB (limit {_MAX_SEGMENT_BYTES >> 20}), too large to read in parts: "

@@ -9,7 +9,9 @@ for itself and keeps a few files open.
 from __future__ import annotations
 
 import collections
+import math
 import threading
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -22,8 +24,10 @@ from bigquant.errors import BigquantError
 from bigquant.fingerprint import Fingerprint
 from bigquant.raster import Raster, Selection
 from bigquant.source import Source
+from bigquant.staging import StagedWindows
 from bigquant.tiff_page import JPEG, ColorRule, describe_page, is_raw, one_line, segment_shape
-from bigquant.tiling import plan_rows, plan_tiles
+from bigquant.tiff_strip import StripBands
+from bigquant.tiling import BLOCK_BYTES, plan_rows, plan_tiles
 
 _OPEN_FILES = 8
 
@@ -33,7 +37,13 @@ def open_tiff(path: str, selection: Selection) -> Raster:
     del selection
     page = describe_page(path)
     facts, shape = page.facts, page.shape
+    windows: TiffWindows | StagedWindows
     windows = TiffWindows(path, page.index, page.fingerprint, shape, page.rule)
+    block = plan_tiles(shape, facts.segment) if facts.tiled else plan_rows(shape, facts.segment[0])
+    if page.single_strip and math.prod(shape) > BLOCK_BYTES:
+        bands = ColorBands(StripBands(path, page.index), page.rule)
+        windows = StagedWindows(path, page.fingerprint, bands, shape, windows.dtype)
+        block = plan_tiles(shape, windows.chunk)
     source = Source(
         path=path,
         format="BigTIFF" if facts.big else "TIFF",
@@ -51,9 +61,7 @@ def open_tiff(path: str, selection: Selection) -> Raster:
     has_alpha = page.rule.alpha is not None
     return Raster(
         windows=windows,
-        block=plan_tiles(shape, facts.segment)
-        if facts.tiled
-        else plan_rows(shape, facts.segment[0]),
+        block=block,
         source=source,
         colors=tuple(range(shape[2] - has_alpha)),
         alpha=shape[2] - 1 if has_alpha else None,
@@ -87,6 +95,18 @@ class TiffWindows:
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return (type(self).__name__, self.path, self.page, astuple(self.fingerprint))
+
+
+@dataclass(frozen=True)
+class ColorBands:
+    """Bands of a strip's samples as an image."""
+
+    strip: StripBands
+    rule: ColorRule
+
+    def __call__(self, rows: int) -> Iterator[NDArray[np.uint8]]:
+        """Decode in bands of so many rows, the last perhaps lower."""
+        return map(self.rule.apply, self.strip(rows))
 
 
 class _OpenPage:

@@ -1,0 +1,40 @@
+"""Pictures from libvips, streamed from their top in bands of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+def vips_bands(loader: str, path: str, rows: int, **options: Any) -> Iterator[NDArray[Any]]:
+    """Decode a file in bands of so many rows, the last perhaps lower.
+
+    Parameters
+    ----------
+    loader : str
+        Of libvips, e.g. "pngload": the one format that the file may have.
+    path : str
+    rows : int
+    options
+        Of the loader.
+
+    Yields
+    ------
+    ndarray, (y, x) or (y, x, sample)
+    """
+    import pyvips  # noqa: PLC0415 - loads 40 MB of libraries
+
+    image = getattr(pyvips.Image, loader)(
+        path, access="sequential", fail_on="truncated", revalidate=True, **options
+    )
+    try:
+        for y in range(0, image.height, rows):
+            # not a Region: its fetch keeps what it has read
+            yield image.crop(0, y, image.width, min(rows, image.height - y)).numpy()
+    finally:
+        del image
+        limit = pyvips.cache_get_max()  # it keeps pictures in case they are asked for again
+        pyvips.cache_set_max(0)
+        pyvips.cache_set_max(limit)
