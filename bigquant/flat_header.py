@@ -44,8 +44,8 @@ class FlatHeader:
         How the colours are stored: "gray", "rgb", "palette", "cmyk".
     at_once : bool
         Whether no decoder streams it: it needs memory for the whole picture.
-    inverted, subsampled : bool
-        As in `FlatPixels`.
+    subsampled : bool
+        Whether the samples of JPEG 2000 are of different resolution.
     """
 
     format: str
@@ -56,7 +56,6 @@ class FlatHeader:
     signed: bool = False
     photometric: str = "rgb"
     at_once: bool = True
-    inverted: bool = False
     subsampled: bool = False
 
     @property
@@ -159,7 +158,6 @@ def _read_jpeg(path: str) -> FlatHeader:
                 image.info,
                 photometric=_PHOTOMETRICS.get(image.mode, "rgb"),
                 at_once=lossless or "progressive" in image.info,
-                inverted="adobe" not in image.info,
             )
     except SyntaxError:
         return _read_deep_jpeg(path)

@@ -44,8 +44,6 @@ class FlatPixels:
     dtype : numpy.dtype
     bits : int
         Of a sample; below 8, samples are scaled to 0..255.
-    inverted : bool
-        Whether libvips takes CMYK for ink although it is, as nearly always, its inverse.
     subsampled : bool
         Whether the samples of JPEG 2000 are of different resolution.
     """
@@ -56,7 +54,6 @@ class FlatPixels:
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     bits: int = 8
-    inverted: bool = False
     subsampled: bool = False
 
     def __call__(self, rows: int) -> Iterator[NDArray[Any]]:
@@ -83,7 +80,7 @@ class FlatPixels:
 
     def _stored(self, rows: int) -> Iterator[NDArray[Any]]:
         if self.format in _LOADERS:
-            return vips_bands(_LOADERS[self.format], self.path, rows)
+            return vips_bands(_LOADERS[self.format], self.path, rows, "truncated")
         if self.format in _PLUGINS:
             return _pillow_bands(_PLUGINS[self.format], self.path, self.mode, rows)
         if self.subsampled:
@@ -123,7 +120,7 @@ class FlatPixels:
 
         def convert(band: NDArray[np.uint8]) -> NDArray[Any]:
             height, width, _ = band.shape
-            ink = np.ascontiguousarray(255 - band if self.inverted else band)
+            ink = np.ascontiguousarray(band)
             stored = pillow.frombuffer("CMYK", (width, height), ink, "raw", "CMYK", 0, 1)
             rgb = transform.apply(stored) if transform else stored.convert("RGB")
             return np.asarray(rgb)

@@ -124,7 +124,6 @@ def _plan_pixels(path: str, header: FlatHeader) -> FlatPixels:
         shape=(height, width, depth),
         dtype=dtype,
         bits=header.bits,
-        inverted=header.inverted,
         subsampled=header.subsampled,
     )
 

@@ -20,6 +20,8 @@ _JPEG = (6, 7, 33007, 34892)
 #: Bytes that a byte of a strip can stand for: deflate's bound, and the longest string of LZW.
 _MOST_OF_BYTE = {**dict.fromkeys(_DEFLATE, 1032), **dict.fromkeys(_LZW, 4096)}
 _READ_BYTES = 1 << 20
+#: libvips decodes lower strips at once, and then cannot go on in bands.
+_LOW_STRIP = 128
 
 
 def is_single_strip(page: tifffile.TiffPage) -> bool:
@@ -59,6 +61,7 @@ def _is_plain_lzw(page: tifffile.TiffPage) -> bool:
         and page.photometric in (1, 2)
         and page.bitspersample in (8, 16)
         and page.dtype.kind == "u"
+        and page.imagelength > _LOW_STRIP
     )
 
 
@@ -93,7 +96,9 @@ class StripBands:
         if _inflates(page):
             return self._inflated(page, rows)
         if _is_plain_lzw(page):
-            return vips_bands("tiffload", self.path, rows, page=self.page, unlimited=True)
+            options = {"page": self.page, "unlimited": True}
+            # a strip that was cut is to libtiff an error, after which it goes on with zeros
+            return vips_bands("tiffload", self.path, rows, "error", **options)
         pixels = self._at_once(page)
         return (pixels[y : y + rows] for y in range(0, len(pixels), rows))
 
@@ -112,6 +117,7 @@ class StripBands:
                 band = np.frombuffer(data, stored).reshape(height, *row)
                 band = band.astype(page.dtype.newbyteorder("="), copy=False)
                 yield imagecodecs.delta_decode(band, axis=1) if page.predictor == 2 else band
+            source.read(1)  # zlib compares its checksum at the end
 
     def _at_once(self, page: tifffile.TiffPage) -> NDArray[Any]:
         tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}

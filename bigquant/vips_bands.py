@@ -8,7 +8,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 
-def vips_bands(loader: str, path: str, rows: int, **options: Any) -> Iterator[NDArray[Any]]:
+def vips_bands(
+    loader: str, path: str, rows: int, fail_on: str, **options: Any
+) -> Iterator[NDArray[Any]]:
     """Decode a file in bands of so many rows, the last perhaps lower.
 
     Parameters
@@ -17,6 +19,8 @@ def vips_bands(loader: str, path: str, rows: int, **options: Any) -> Iterator[ND
         Of libvips, e.g. "pngload": the one format that the file may have.
     path : str
     rows : int
+    fail_on : {"truncated", "error"}
+        The least of what is wrong with a file that it is refused for.
     options
         Of the loader.
 
@@ -27,7 +31,7 @@ def vips_bands(loader: str, path: str, rows: int, **options: Any) -> Iterator[ND
     import pyvips  # noqa: PLC0415 - loads 40 MB of libraries
 
     image = getattr(pyvips.Image, loader)(
-        path, access="sequential", fail_on="truncated", revalidate=True, **options
+        path, access="sequential", fail_on=fail_on, revalidate=True, **options
     )
     try:
         for y in range(0, image.height, rows):
