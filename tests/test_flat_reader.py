@@ -2,49 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 import io
-import json
-import random
-import re
 import struct
-import subprocess
-import sys
-import time
-import warnings
 import zlib
 
 import imagecodecs
 import numpy as np
 import pytest
-import tifffile
+from flat_files import DEEP, KINDS, chunk, read, with_chunk
 from flat_reference import expected
 from PIL import Image as pillow
 from PIL import ImageCms
 
 import bigquant
-from bigquant import flat_reader, staging, tiff_reader
+from bigquant import flat_reader
 from bigquant.staging import StagedWindows
 
 rng = np.random.default_rng(0)
-DEEP = rng.integers(0, 1 << 16, (61, 83, 4), np.uint16)
 
 
 @pytest.fixture(scope="module")
 def photo(china):
     return np.ascontiguousarray(china[150:257, 200:331])
-
-
-def read(path, stage=False):
-    """The pixels, decoded at once or staged."""
-    with pytest.MonkeyPatch.context() as patch:
-        if stage:
-            patch.setattr(staging, "_LONGEST", 32)
-            for reader in (flat_reader, tiff_reader):
-                patch.setattr(reader, "BLOCK_BYTES", 0)
-        image = bigquant.open_image(path)
-        assert bool(image.staged) == stage
-        return image.compute()
 
 
 def check(path, pixels, full, capfd):
@@ -58,56 +37,6 @@ def check(path, pixels, full, capfd):
 
 
 # ---------------------------------------------------------------- kinds
-
-
-def saved(mode, colors=None, **options):
-    def save(photo, path):
-        picture = pillow.fromarray(photo)
-        picture = picture.quantize(colors) if mode == "P" else picture.convert(mode)
-        picture.save(path, **options)
-
-    return save
-
-
-KINDS = {
-    "1.png": saved("1"),
-    "gray.png": saved("L"),
-    "graya.png": saved("LA"),
-    "rgb.png": saved("RGB"),
-    "rgba.png": saved("RGBA"),
-    "p1.png": saved("P", colors=2, bits=1),
-    "p2.png": saved("P", colors=4, bits=2),
-    "p4.png": saved("P", colors=16, bits=4),
-    "p8.png": saved("P", colors=200),
-    "p8key.png": saved("P", colors=200, transparency=7),
-    "p8table.png": saved("P", colors=200, transparency=bytes(range(100))),
-    "1key.png": saved("1", transparency=1),
-    "rgbkey.png": saved("RGB", transparency=(10, 20, 30)),
-    "apng.png": saved("RGB", save_all=True, append_images=[pillow.new("RGB", (131, 107))]),
-    "rgb.jpg": saved("RGB"),
-    "gray.jpg": saved("L"),
-    "progressive.jpg": saved("RGB", progressive=True, quality=40),
-    "422.jpg": saved("RGB", subsampling=1),
-    "444.jpg": saved("RGB", subsampling=0),
-    "cmyk.jpg": saved("CMYK"),
-    "lossy.webp": saved("RGB"),
-    "alpha.webp": saved("RGBA", quality=50),
-    "lossless.webp": saved("RGB", lossless=True),
-    "frames.webp": saved("RGB", save_all=True, append_images=[pillow.new("RGB", (131, 107))]),
-    "rgb.bmp": saved("RGB"),
-    "gray.bmp": saved("L"),
-    "1.bmp": saved("1"),
-    "p.bmp": saved("P", colors=99),
-    "rgba.bmp": saved("RGBA"),
-    "p.gif": saved("P", colors=99),
-    "key.gif": saved("P", colors=99, transparency=5),
-    "gray.gif": saved("L"),
-    "frames.gif": saved("RGB", save_all=True, append_images=[pillow.new("RGB", (131, 107))]),
-    "rgb.jp2": saved("RGB"),
-    "gray.jp2": saved("L"),
-    "rgba.jp2": saved("RGBA", irreversible=True),
-    "tiled.j2k": saved("RGB", tile_size=(32, 32)),
-}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -287,290 +216,3 @@ def test_an_image_travels_small_and_is_staged_where_it_arrives(tmp_path, photo, 
     total = image.sum().compute(scheduler="processes", num_workers=1)
     assert total == int(expected(tmp_path / "a.jpg").sum())
     assert isinstance(pickle.loads(data).staged[0], StagedWindows)  # noqa: S301
-
-
-# ---------------------------------------------------------------- single strips
-
-
-@pytest.mark.parametrize("compression", ["deflate", "lzw", "zstd", "packbits", "lzma"])
-@pytest.mark.parametrize("predictor", [False, True])
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_a_single_strip_is_staged(tmp_path, photo, compression, predictor, order, capfd):
-    if predictor and compression == "packbits":
-        pytest.skip("predictors are for LZW and its successors")
-    path = tmp_path / "a.tif"
-    tall = np.tile(photo, (3, 1, 1))
-    for pixels in (photo, tall, tall[..., 0], np.dstack([tall, tall[..., 0]])):
-        tifffile.imwrite(
-            path,
-            np.ascontiguousarray(pixels),
-            byteorder=order,
-            compression=compression,
-            predictor=predictor,
-            rowsperstrip=len(pixels),
-            photometric="minisblack" if pixels.ndim == 2 else "rgb",
-            extrasamples=["unassalpha"] if pixels.shape[2:] == (4,) else None,
-        )
-        found = read(path, stage=True)
-        np.testing.assert_array_equal(found, pixels.reshape(*pixels.shape[:2], -1))
-    assert capfd.readouterr().err == ""
-
-
-@pytest.mark.parametrize("compression", ["deflate", "lzw", "zstd"])
-def test_a_strip_that_is_cut_is_one_line(tmp_path, photo, compression):
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, np.tile(photo, (3, 1, 1)), compression=compression, rowsperstrip=321)
-    with tifffile.TiffFile(path, mode="r+") as tif:
-        counts = tif.pages[0].tags["StripByteCounts"]
-        counts.overwrite(counts.value[0] - 5000)
-    with refused(path, bigquant.BigquantError):
-        read(path, stage=True)
-
-
-def test_the_checksum_of_a_strip_is_compared(tmp_path, photo):
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, photo, compression="deflate", rowsperstrip=107)
-    with tifffile.TiffFile(path) as tif:
-        end = tif.pages[0].dataoffsets[0] + tif.pages[0].databytecounts[0]
-    data = bytearray(path.read_bytes())
-    data[end - 1] ^= 1
-    path.write_bytes(data)
-    with refused(path, bigquant.BigquantError):
-        read(path, stage=True)
-
-
-# ---------------------------------------------------------------- damaged, hostile
-
-
-def refused(path, error=bigquant.InputError, words=""):
-    """Expect an error of one line that begins with the path."""
-    return pytest.raises(error, match=rf"\A{re.escape(str(path))}: [^\n]*{words}[^\n]*\Z")
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def with_chunk(png, kind, data):
-    start = png.index(b"IDAT") - 4
-    return png[:start] + chunk(kind, data) + png[start:]
-
-
-CUT = ["rgb.png", "p8.png", "rgb.jpg", "progressive.jpg", "cmyk.jpg", "lossy.webp", "lossless.webp"]
-CUT += ["rgb.bmp", "p.gif", "rgb.jp2", "tiled.j2k"]
-
-
-@pytest.mark.parametrize("name", CUT)
-@pytest.mark.parametrize("left", [0.3, 0.9])
-def test_a_file_that_was_cut_is_an_error_and_not_half_gray(tmp_path, photo, name, left, capfd):
-    path = tmp_path / name
-    KINDS[name](photo, path)
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * left)])
-    for stage in (False, True):
-        with refused(path, bigquant.BigquantError):
-            read(path, stage)
-    assert capfd.readouterr().err == ""
-
-
-def test_a_lossless_jpeg_that_was_cut_is_an_error(tmp_path, photo):
-    path = tmp_path / "a.jpg"
-    path.write_bytes(imagecodecs.jpeg8_encode(photo, lossless=True)[:-3000])
-    with refused(path, bigquant.BigquantError, "truncated"):
-        read(path)
-
-
-def lying(name, photo, path):
-    """A small file whose header promises a huge picture."""
-    big = 60000
-    if name == "png":
-        head = struct.pack(">IIBBBBB", big, big, 8, 2, 0, 0, 1)
-        data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"x" * 99)
-    else:
-        buffer = io.BytesIO()
-        options = {"progressive": True} if name == "jpeg" else {}
-        picture = pillow.fromarray(photo)
-        picture.save(buffer, name, **options)
-        data = bytearray(buffer.getvalue())
-        where = {"jpeg": data.find(b"\xff\xc2") + 5, "bmp": 18, "gif": 6, "jpeg2000": 0}[name]
-        if name == "jpeg2000":
-            start = data.index(b"ihdr") + 4
-            data[start : start + 8] = struct.pack(">II", big, big)
-            where = data.index(b"\xff\x4f\xff\x51") + 8
-        kind = {"jpeg": ">HH", "bmp": "<II", "gif": "<HH", "jpeg2000": ">II"}[name]
-        struct.pack_into(kind, data, where, big, big)
-        if name == "gif":
-            struct.pack_into("<HH", data, data.index(b",\0\0\0\0") + 5, big, big)
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize("name", ["png", "jpeg", "bmp", "gif", "jpeg2000"])
-def test_a_huge_size_in_a_small_file_is_refused_at_once(tmp_path, photo, name):
-    path = tmp_path / "lies"
-    lying(name, photo, path)
-    start = time.perf_counter()
-    with refused(path):
-        bigquant.open_image(path)
-    assert time.perf_counter() - start < 2
-
-
-def test_what_is_too_large_to_be_decoded_at_once_is_refused(tmp_path, photo, monkeypatch):
-    monkeypatch.setattr(flat_reader, "BLOCK_BYTES", 0)
-    monkeypatch.setattr(flat_reader, "_MOST_AT_ONCE", 100)
-    pillow.fromarray(photo).save(tmp_path / "a.jpg", progressive=True)
-    with refused(tmp_path / "a.jpg", words="tiled TIFF"):
-        bigquant.open_image(tmp_path / "a.jpg")
-    pillow.fromarray(photo).save(tmp_path / "b.jpg")
-    assert bigquant.open_image(tmp_path / "b.jpg").staged
-
-
-@pytest.mark.parametrize("kind", [b"iCCP", b"zTXt", b"iTXt"])
-def test_a_bomb_in_the_metadata_of_a_png_is_not_set_off(tmp_path, photo, kind):
-    bomb = zlib.compress(bytes(1 << 29), 9)
-    before = {b"iCCP": b"a\0\0", b"zTXt": b"a\0\0", b"iTXt": b"a\0\1\0\0\0"}[kind]
-    path = tmp_path / "bomb.png"
-    path.write_bytes(with_chunk(imagecodecs.png_encode(photo), kind, before + bomb))
-    megabytes, told = measured(path)
-    assert megabytes < 400
-    assert isinstance(told, list) or re.fullmatch(rf"{re.escape(str(path))}: [^\n]+", told)
-
-
-def mutated(data, choice):
-    """A file with some bytes changed, lost, added or cut off, mostly near the beginning."""
-    data = bytearray(data)
-    for _ in range(choice.choice((1, 1, 2, 5, 20))):
-        if len(data) < 20:
-            break
-        at = choice.randrange(len(data) if choice.random() < 0.4 else min(len(data), 200))
-        kind = choice.random()
-        if kind < 0.7:
-            data[at] = choice.randrange(256)
-        elif kind < 0.8:
-            del data[at : at + choice.randrange(1, 30)]
-        elif kind < 0.9:
-            data[at:at] = choice.randbytes(choice.randrange(1, 9))
-        else:
-            del data[max(20, at) :]
-    return bytes(data)
-
-
-FUZZED = ["p4.png", "rgbkey.png", "rgb.jpg", "progressive.jpg", "cmyk.jpg", "lossy.webp"]
-FUZZED += ["lossless.webp", "p.bmp", "key.gif", "rgb.jp2", "tiled.j2k", "deep.png"]
-FUZZED += ["lossless.jpg", "deep.jpg", "deep.jp2"]
-
-
-@functools.cache
-def seed_file(name, folder):
-    if name in KINDS:
-        path = folder / name
-        small = (np.indices((24, 40)).sum(axis=0)[..., None] * [3, 5, 7] % 256).astype(np.uint8)
-        KINDS[name](small, path)
-        return path.read_bytes()
-    small = DEEP[:24, :40, :3] >> 4
-    return {
-        "deep.png": lambda: imagecodecs.png_encode(small),
-        "deep.jp2": lambda: imagecodecs.jpeg2k_encode(small, level=0, bitspersample=12),
-        "deep.jpg": lambda: imagecodecs.jpeg8_encode(small, bitspersample=12),
-        "lossless.jpg": lambda: imagecodecs.jpeg8_encode(small, bitspersample=12, lossless=True),
-    }[name]()
-
-
-def survives(path):
-    """Read a file; tell what went wrong if that is no error of one line."""
-    try:
-        image = bigquant.open_image(path)
-        if image.nbytes < 1 << 26:
-            image.compute(scheduler="sync")
-    except bigquant.BigquantError as error:
-        return bool(re.fullmatch(rf"{re.escape(str(path))}: [^\n]+", str(error)))
-    return True
-
-
-def fuzz(tmp_path, name, cases):
-    data, path = seed_file(name, tmp_path), tmp_path / "fuzzed"
-    for case in range(cases):
-        choice = random.Random(f"{name} {case}")
-        path.write_bytes(mutated(data, choice))
-        assert survives(path), case
-
-
-@pytest.mark.parametrize("name", FUZZED)
-def test_mutated_files_are_read_or_refused_in_one_line(tmp_path, name, capfd):
-    fuzz(tmp_path, name, 25)
-    assert capfd.readouterr().err == ""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FUZZED)
-def test_many_mutated_files_are_read_or_refused_in_one_line(tmp_path, name, capfd):
-    fuzz(tmp_path, name, 400)
-    assert capfd.readouterr().err == ""
-
-
-# ---------------------------------------------------------------- memory
-
-PROGRAM = """
-import json, resource, sys
-import bigquant, dask
-dask.config.set(scheduler="sync")
-try:
-    image = bigquant.open_image(sys.argv[1])
-    told = [image[:512, :512].max().compute().item(), image[-9:, -9:].max().compute().item()]
-except bigquant.BigquantError as error:
-    told = str(error)
-print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, told]))
-"""
-
-
-def measured(path):
-    """Peak memory, in MB, of a process that opens and reads a file; what it tells of it."""
-    command = [sys.executable, "-c", PROGRAM, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    return json.loads(done.stdout)
-
-
-SIDE = 10_240
-RAW = SIDE * SIDE * 3 / 1e6
-LARGE = {
-    "a.jpg": (700, {"quality": 85}),
-    "progressive.jpg": (RAW + 500, {"quality": 85, "progressive": True}),
-    "a.png": (700, {"compress_level": 1}),
-    "interlaced.png": (RAW + 500, {"compression": 1, "interlace": True}),
-    "lossy.webp": (700, {"Q": 20, "effort": 0}),
-    "deflate.tif": (700, {"compression": "deflate"}),
-    "deflated.tif": (700, {"compression": "deflate", "predictor": True}),
-    "lzw.tif": (700, {"compression": "lzw"}),
-}
-
-
-@pytest.fixture(scope="module")
-def hundred_megapixels(china):
-    pixels = np.tile(china, (24, 16, 1))[:SIDE, :SIDE].copy()
-    for y in range(0, SIDE, 1024):
-        band = pixels[y : y + 1024]
-        band += rng.integers(0, 5, band.shape, np.uint8)
-    return pixels
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", LARGE)
-def test_a_hundred_megapixels_are_read_in_bounded_memory(tmp_path, hundred_megapixels, name):
-    import pyvips
-
-    most, options = LARGE[name]
-    path = tmp_path / name
-    if name.endswith("tif"):
-        tifffile.imwrite(path, hundred_megapixels, rowsperstrip=SIDE, photometric="rgb", **options)
-    elif name in ("interlaced.png", "lossy.webp"):
-        # lossy WebP has no room for the noise of so many pixels
-        picture = pyvips.Image.new_from_array(hundred_megapixels).gaussblur(3)
-        picture.write_to_file(str(path), **options)
-    else:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pillow.fromarray(hundred_megapixels).save(path, **options)
-    megabytes, told = measured(path)
-    assert isinstance(told, list)
-    print(f"{name}: {megabytes:.0f} MB")
-    assert megabytes < most
