@@ -8,7 +8,6 @@ lossless JPEG. The codec that imagecodecs has for the rest of lossless JPEG
 from __future__ import annotations
 
 import io
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -90,7 +89,7 @@ class FlatPixels:
 
     def _from_codec(self) -> NDArray[Any]:
         with open(self.path, "rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            data = file.read()  # a map of a file that shrinks would crash the process
         pixels: NDArray[Any]
         if self.format == "JPEG 2000":
             pixels = imagecodecs.jpeg2k_decode(data)

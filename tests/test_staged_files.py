@@ -81,7 +81,7 @@ def test_fit_unpacks_before_it_counts_and_shows_a_bar(tmp_path, photo, monkeypat
     fit = ["fit", str(tmp_path / "a.png"), "-k", "4", "--json", "-o", str(tmp_path / "a.zarr")]
     assert main(fit) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert list(facts["seconds"])[0] == "unpack"
+    assert next(iter(facts["seconds"])) == "unpack"
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert main([*fit, "--overwrite"]) == 0
     assert re.search(r"unpacking .*107/107", capsys.readouterr().err)
