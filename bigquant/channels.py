@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -166,6 +167,16 @@ class ChannelWindows:
             pixels = pixels.swapaxes(0, 1)
         pixels = pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1, channels]
         return np.ascontiguousarray(pixels)
+
+
+def stored_windows(windows: Windows) -> Iterator[Windows]:
+    """Find what is read for the windows of an image and of its masks: those of files."""
+    if isinstance(windows, ChannelWindows):
+        yield from stored_windows(windows.stored)
+        if windows.mask is not None:
+            yield from stored_windows(windows.mask)
+    else:
+        yield windows
 
 
 def choose_channels(

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from bigquant import options
-from bigquant.errors import BigquantError, InputError, PaletteWarning
+from bigquant.errors import BigquantError, DamagedError, InputError, PaletteWarning
 from bigquant.inputs import FORMATS, expand, format_of, name_outputs
 
 _EXIT_FAILED, _EXIT_BAD_INPUT, _EXIT_INTERRUPTED = 1, 2, 130
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _EXIT_BAD_INPUT
     except click.ClickException as error:
         return _complain(error.format_message(), _EXIT_BAD_INPUT)
-    except InputError as error:
+    except (InputError, DamagedError) as error:
         return _complain(str(error), _EXIT_BAD_INPUT)
     except BigquantError as error:
         return _complain(str(error), _EXIT_FAILED)
@@ -159,7 +159,7 @@ def fit(
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
     from bigquant.collection import made_folder, open_files, quantize_files  # noqa: PLC0415
     from bigquant.pipeline import check_k  # noqa: PLC0415
-    from bigquant.terminal import stage_progress  # noqa: PLC0415
+    from bigquant.terminal import stage_progress, unpack  # noqa: PLC0415
 
     if workers and scheduler and _given("scheduler"):
         raise InputError("--workers and --scheduler exclude each other: give one of them")
@@ -175,19 +175,30 @@ def fit(
             inputs, outputs, reading=reading, content=content, strict=strict, overwrite=overwrite
         )
         address = None if workers else scheduler
+        unpacking = {}
+        if len(inputs) == 1 and not address:
+            unpacking = unpack(job.images[inputs[0]], quiet=quiet)
         with running_on(address, workers) as client, stage_progress(client, quiet=quiet):
             outcome = quantize_files(job, k, algorithm=algorithm, random_state=seed)
     for other in (w for w in caught if w.category is not PaletteWarning):
         logging.getLogger("py.warnings").warning("%s", other.message)
     notes = [str(w.message) for w in caught if w.category is PaletteWarning]
-    _tell(job, outcome, notes, as_json=as_json, quiet=quiet)
+    _tell(job, outcome, unpacking, notes, as_json=as_json, quiet=quiet)
     if outcome.failures:
         raise BigquantError(
             f"{len(outcome.failures)} of {len(inputs)} inputs could not be quantized"
         )
 
 
-def _tell(job: Any, outcome: Any, notes: list[str], *, as_json: bool, quiet: bool) -> None:
+def _tell(
+    job: Any,
+    outcome: Any,
+    unpacking: dict[str, float],
+    notes: list[str],
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Print what came of a fit; failures also when quiet."""
     from bigquant.terminal import collection_facts, fact_sheet, fit_facts  # noqa: PLC0415
     from bigquant.write import palette_path  # noqa: PLC0415
@@ -199,12 +210,13 @@ def _tell(job: Any, outcome: Any, notes: list[str], *, as_json: bool, quiet: boo
     images = [_image_facts(written) for written in outcome.written]
     palette = outcome.written[0].result.palette
     shown = job.palette or os.path.relpath(palette_path(outcome.written[0].path))
+    seconds = {**unpacking, **outcome.seconds}
     facts = {
         "distinct_colors": palette.fit["distinct_colors"],
         "k": palette.k,
         "mse": palette.mse,
         "psnr": palette.as_json()["psnr"],
-        "seconds": {stage: round(spent, 3) for stage, spent in outcome.seconds.items()},
+        "seconds": {stage: round(spent, 3) for stage, spent in seconds.items()},
         "palette": shown,
         "notes": notes,
     }

@@ -16,5 +16,12 @@ class BandsNeeded(InputError):
     """An image does not say which of its bands are red, green and blue."""
 
 
+class DamagedError(BigquantError):
+    """The pixels of an input cannot be decoded, which shows only when they are read.
+
+    The command line exits with 2: an unreadable input.
+    """
+
+
 class PaletteWarning(UserWarning):
     """The palette holds fewer colours than were asked for."""

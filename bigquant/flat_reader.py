@@ -1,115 +1,160 @@
-"""JPEG, PNG, WebP: files that are decoded from their beginning. Knows nothing of Dask."""
+"""PNG, JPEG, WebP, JPEG 2000, BMP, GIF: decoded from their beginning. Knows nothing of Dask."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as pillow
-from PIL import JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from bigquant.errors import BigquantError, InputError
+from bigquant.errors import InputError
 from bigquant.fingerprint import Fingerprint
+from bigquant.flat_header import FlatHeader, find_format, read_header
+from bigquant.flat_pixels import FlatPixels
 from bigquant.raster import Raster
 from bigquant.source import Source
+from bigquant.staging import StagedWindows
+from bigquant.tiling import BLOCK_BYTES, plan_tiles
 
-_MAX_WHOLE_BYTES = 2 << 30
-_DECODED = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBX": "RGB"}
+#: More pixels than this no byte of a file can stand for; of the last two, no sane one does.
+_PIXELS_PER_BYTE = {
+    "PNG": 8 * 1032,
+    "JPEG": 4096,
+    "lossless JPEG": 4096,
+    "BMP": 128,
+    "GIF": 4096,
+    "WebP": 1 << 14,
+    "JPEG 2000": 1 << 14,
+}
+_MOST_AT_ONCE = 2 << 30
+#: JPEG 2000 takes six times the memory of the picture.
+_MOST_OF_FORMAT = {"JPEG 2000": 512 << 20, "lossless JPEG": 1 << 30}
+_MODES = ("L", "LA", "RGB", "RGBA", "CMYK")
 
 
 @dataclass(frozen=True)
 class FlatWindows:
     """A file that is decoded at once whenever a window of it is read."""
 
-    path: str
-    plugin: type[Any]
-    mode: str
-    shape: tuple[int, int, int]
+    pixels: FlatPixels
     fingerprint: Fingerprint
 
     ndim = 3
-    dtype = np.dtype(np.uint8)
 
-    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[np.uint8]:
-        self.fingerprint.check(self.path)
-        try:
-            with self.plugin(self.path) as image:
-                pixels = np.asarray(image if image.mode == self.mode else image.convert(self.mode))
-        except Exception as error:
-            raise BigquantError(f"{self.path}: cannot be decoded ({error})") from error
-        return pixels.reshape(self.shape)[key]
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, samples."""
+        return self.pixels.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the samples."""
+        return self.pixels.dtype
+
+    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
+        self.fingerprint.check(self.pixels.path)
+        return self.pixels.whole()[key]
 
 
 def is_flat(head: bytes) -> bool:
-    """Tell by its first bytes whether a file is of these formats."""
-    return _find_plugin(head) is not None
-
-
-def _find_plugin(head: bytes) -> type[Any] | None:
-    for plugin, found in (
-        (PngImagePlugin.PngImageFile, head[:8] == b"\x89PNG\r\n\x1a\n"),
-        (JpegImagePlugin.JpegImageFile, head[:3] == b"\xff\xd8\xff"),
-        (WebPImagePlugin.WebPImageFile, head[:4] == b"RIFF" and head[8:12] == b"WEBP"),
-    ):
-        if found:
-            return plugin
-    return None
-
-
-def _pixel_mode(image: pillow.Image) -> str | None:
-    if image.mode == "P":
-        return "RGBA" if "transparency" in image.info else "RGB"
-    if image.mode in ("1", "L", "RGB") and "transparency" in image.info:
-        return _DECODED[image.mode] + "A"
-    return _DECODED.get(image.mode)
+    """Tell by its first 16 bytes whether a file is of these formats."""
+    return find_format(head) is not None
 
 
 def open_flat(path: str, head: bytes) -> Raster:
-    """Plan to decode a file at once.
+    """Plan to decode a file: at once, or where it is large, once into a temporary Zarr.
 
-    Pillow's plugins are called by name: `PIL.Image.open` warns of large images, or refuses
-    them, by a limit that is global to the process and not ours to change.
+    Raises
+    ------
+    InputError
+        If its header is damaged or lies, or the picture is of no kind that is read.
     """
-    plugin = _find_plugin(head)
-    assert plugin is not None
+    format_ = find_format(head)
+    assert format_ is not None
     try:
         fingerprint = Fingerprint.take(path)
-        with plugin(path) as image:
-            mode, (width, height), info = _pixel_mode(image), image.size, image.info
-            format_, stored_mode = image.format, image.mode
-            exif = pillow.Exif()  # image.getexif() would decode a PNG to its end
-            exif.load(info.get("exif", b""))
-            orientation = exif.get(274, 1)
+        header = read_header(path, format_)
     except Exception as error:  # damaged headers raise nearly anything
-        raise InputError(f"{path}: not a readable image ({error})") from error
-    if mode is None:
-        raise InputError(
-            f"{path}: {stored_mode} pixels are not supported yet: convert it to 8-bit RGB first"
-        )
-    shape = (height, width, len(mode))
-    if np.prod(shape, dtype=np.int64) > _MAX_WHOLE_BYTES:
-        raise InputError(
-            f"{path}: {width} x {height} pixels decode to {np.prod(shape) >> 20} MiB at once "
-            f"(limit {_MAX_WHOLE_BYTES >> 20}): convert it to a tiled TIFF first, e.g. with "
-            "vips tiffsave --tile"
-        )
-    dpi = info.get("dpi")
-    source = Source(
-        path=path,
-        format=format_,
-        resolution=(float(dpi[0]), float(dpi[1])) if dpi and min(dpi) > 0 else None,
-        unit="inch" if dpi and min(dpi) > 0 else None,
-        icc_profile=info.get("icc_profile"),
-        valid_range=(0, 255),
-    )
-    has_alpha = mode[-1] == "A"
+        reason = " ".join(str(error).split())[-200:] or type(error).__name__
+        raise InputError(f"{path}: not a readable image ({reason})") from error
+    pixels = _plan_pixels(path, header)
+    raw = math.prod(pixels.shape) * pixels.dtype.itemsize
+    large = raw > BLOCK_BYTES
+    if large:
+        _check_size(path, header, fingerprint.size, raw)
+    n_colors = 3 if header.mode == "CMYK" else len(header.mode.rstrip("A"))
+    has_alpha = pixels.shape[2] > n_colors
+    windows: FlatWindows | StagedWindows = FlatWindows(pixels, fingerprint)
+    block = pixels.shape[:2]
+    if large:
+        windows = StagedWindows(path, fingerprint, pixels, pixels.shape, pixels.dtype)
+        height, width, depth = pixels.shape
+        block = plan_tiles((height, width, depth * pixels.dtype.itemsize), windows.chunk)
     return Raster(
-        windows=FlatWindows(path, plugin, mode, shape, fingerprint),
-        block=shape[:2],
-        source=source,
-        colors=tuple(range(len(mode) - has_alpha)),
-        alpha=len(mode) - 1 if has_alpha else None,
-        orientation=orientation if orientation in range(1, 9) else 1,
+        windows=windows,
+        block=block,
+        source=_describe(path, header),
+        colors=tuple(range(n_colors)),
+        alpha=n_colors if has_alpha else None,
+        orientation=header.orientation,
+    )
+
+
+def _plan_pixels(path: str, header: FlatHeader) -> FlatPixels:
+    width, height = header.size
+    if header.mode not in _MODES or header.bits > 16 or min(width, height) < 1:
+        raise InputError(
+            f"{path}: {width} x {height} pixels of {header.bits}-bit {header.mode} are not "
+            "supported: convert it to gray or RGB of 8 or 16 bits first"
+        )
+    if (header.mode == "CMYK" or header.subsampled or header.signed) and header.bits != 8:
+        raise InputError(
+            f"{path}: {header.mode} of {header.bits} bits, {'' if header.signed else 'un'}signed"
+            f"{', subsampled' if header.subsampled else ''}, is not supported: convert it to "
+            "RGB of 8 or 16 bits first"
+        )
+    depth = 3 if header.mode == "CMYK" else len(header.mode)
+    dtype = np.dtype(np.uint16 if header.bits > 8 else np.uint8)
+    return FlatPixels(
+        path=path,
+        format=header.format,
+        mode=header.mode,
+        shape=(height, width, depth),
+        dtype=dtype,
+        bits=header.bits,
+        subsampled=header.subsampled,
+    )
+
+
+def _check_size(path: str, header: FlatHeader, size: int, raw: int) -> None:
+    """Believe no header: a large picture must fit the file, and memory if it is not streamed."""
+    width, height = header.size
+    if width * height > size * _PIXELS_PER_BYTE[header.format]:
+        raise InputError(
+            f"{path}: is damaged: its header says {width} x {height} pixels, which {size} bytes "
+            "cannot hold"
+        )
+    limit = _MOST_OF_FORMAT.get(header.format, _MOST_AT_ONCE)
+    if header.at_once and raw > limit:
+        raise InputError(
+            f"{path}: {width} x {height} pixels decode to {raw >> 20} MiB at once "
+            f"(limit {limit >> 20}): convert it to a tiled TIFF first, e.g. with "
+            "gdal_translate -co TILED=YES"
+        )
+
+
+def _describe(path: str, header: FlatHeader) -> Source:
+    dpi = header.dpi
+    full = 2**header.bits - 1 if header.bits > 8 else 255
+    return Source(
+        path=path,
+        format="JPEG" if header.format == "lossless JPEG" else header.format,
+        resolution=dpi,
+        unit="inch" if dpi else None,
+        # a profile of CMYK is of no use to RGB
+        icc_profile=None if header.mode == "CMYK" else header.info.get("icc_profile") or None,
+        valid_range=(0, full),
+        details={"photometric": header.photometric},
     )

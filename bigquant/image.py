@@ -12,10 +12,11 @@ import numpy as np
 from bigquant.array_reader import image_dtype
 from bigquant.axes import find_axes
 from bigquant.bands import default_colors, split_channels
-from bigquant.channels import ChannelRule, choose_channels
+from bigquant.channels import ChannelRule, choose_channels, stored_windows
 from bigquant.errors import InputError
 from bigquant.raster import Raster
 from bigquant.source import Source
+from bigquant.staging import StagedWindows
 from bigquant.tiling import BLOCK_BYTES, plan_rows, plan_tiles
 from bigquant.xarray_input import Bands, is_xarray, unpack
 
@@ -30,9 +31,13 @@ class Image(da.Array):  # type: ignore[misc]
     ----------
     source : Source
         Path, resolution, colour profile, georeference, valid range.
+    staged : tuple of StagedWindows
+        Files that are unpacked to a temporary folder before they are read; each machine
+        does so for itself when it first reads, or when told to: ``stage()``.
     """
 
     source: Source
+    staged: tuple[StagedWindows, ...]
 
     def as_rgb(self) -> Image:
         """Plan a gray image as RGB, its alpha kept."""
@@ -40,19 +45,20 @@ class Image(da.Array):  # type: ignore[misc]
         rule = ChannelRule(
             (0, 0, 0) if channels == 1 else (0, 1, 2), channels if has_alpha else None
         )
-        return with_source(_apply(rule, self, None), self.source)
+        return with_source(_apply(rule, self, None), self.source, self.staged)
 
     def __reduce__(self) -> tuple[Any, ...]:
         plain = da.Array(self.dask, self.name, self.chunks, meta=self._meta)
-        return with_source, (plain, self.source)
+        return with_source, (plain, self.source, self.staged)
 
 
-def with_source(array: da.Array, source: Source) -> Image:
+def with_source(array: da.Array, source: Source, staged: tuple[StagedWindows, ...] = ()) -> Image:
     """Make an image of an array (y, x, channel); the range of unsigned types is known."""
     if source.valid_range is None and array.dtype.kind == "u":
         source = replace(source, valid_range=(0, int(np.iinfo(array.dtype).max)))
     image = Image(array.dask, array.name, array.chunks, meta=array._meta)
     image.source = source
+    image.staged = staged
     return image
 
 
@@ -70,8 +76,10 @@ def from_raster(raster: Raster, understood: Mapping[str, Any]) -> Image:
     )
     if raster.block == windows.shape[:2] and array.nbytes > BLOCK_BYTES:  # decoded as a whole
         array = array.rechunk((*plan_rows(_plane_bytes(array)), windows.shape[2]))
-    source = raster.source
-    return with_source(array, replace(source, details={**source.details, **understood}))
+    source = replace(raster.source, details={**raster.source.details, **understood})
+    stored = stored_windows(windows)
+    staged = tuple(part for part in stored if isinstance(part, StagedWindows))
+    return with_source(array, source, staged)
 
 
 def _plane_bytes(array: Any) -> tuple[int, int, int]:

@@ -42,10 +42,10 @@ def open_image(
     Parameters
     ----------
     path : path, URL, ndarray, dask.array.Array, zarr.Array, DataArray or Dataset
-        A file: TIFF (tiled, stripped, BigTIFF, any compression), JPEG, PNG, WebP, ``.npy``,
-        or the folder of a Zarr array or OME-Zarr group (v2 or v3). TIFF and Zarr may lie
-        behind any URL that fsspec knows. Or an array (y, x) or (y, x, channel), one of xarray
-        in any order, or a dataset whose variables are the bands.
+        A file: TIFF (tiled, stripped, BigTIFF, any compression), JPEG, PNG, WebP,
+        JPEG 2000, BMP, GIF, ``.npy``, or the folder of a Zarr array or OME-Zarr group (v2 or
+        v3). TIFF and Zarr may lie behind any URL that fsspec knows. Or an array (y, x) or
+        (y, x, channel), one of xarray in any order, or a dataset whose variables are the bands.
     channel_axis : int, optional
         Which axis holds the channels. Without it the one that is named so, else the last.
     bands : sequence of int, optional
@@ -158,7 +158,8 @@ def _open_path(
     if is_flat(head):
         return open_flat(name, head)
     raise InputError(
-        f"{path}: not an image that bigquant reads (TIFF, JPEG, PNG, WebP, .npy, Zarr)"
+        f"{path}: not an image that bigquant reads "
+        "(TIFF, JPEG, PNG, WebP, JPEG 2000, BMP, GIF, .npy, Zarr)"
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from dask.callbacks import Callback
@@ -32,9 +33,35 @@ def stage_progress(client: Any, *, quiet: bool) -> Iterator[None]:
     quiet : bool
         Show nothing; neither is anything shown if stderr is no terminal.
     """
-    if quiet or not sys.stderr.isatty():
+    bars = None if quiet else _make_bars()
+    if bars is None:
         yield
         return
+    with bars, _Watch(bars) if client is None else _poll(bars, client):
+        yield
+
+
+def unpack(image: Any, *, quiet: bool) -> dict[str, float]:
+    """Unpack what of an image cannot be read at random, with a live bar on stderr.
+
+    Returns the seconds of the stage "unpack", if there was one.
+    """
+    start = time.perf_counter()
+    bars = None if quiet or not image.staged else _make_bars()
+    with bars or nullcontext():
+        for windows in image.staged:
+            if bars is None:
+                windows.stage()
+            else:
+                task = bars.add_task("unpacking", total=windows.shape[0])
+                windows.stage(lambda done, _, task=task: bars.update(task, completed=done))
+    return {"unpack": time.perf_counter() - start} if image.staged else {}
+
+
+def _make_bars() -> Any:
+    """Make bars on stderr; None if it is no terminal."""
+    if not sys.stderr.isatty():
+        return None
     # rich has no use without a terminal
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import (  # noqa: PLC0415
@@ -45,9 +72,7 @@ def stage_progress(client: Any, *, quiet: bool) -> Iterator[None]:
     )
 
     columns = ("[progress.description]{task.description:<16}", BarColumn(), MofNCompleteColumn())
-    bars = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
-    with bars, _Watch(bars) if client is None else _poll(bars, client):
-        yield
+    return Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
 
 
 def format_bytes(size: float) -> str:

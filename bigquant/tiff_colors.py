@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as pillow
 from PIL import ImageCms
 
-from bigquant.errors import BigquantError, InputError
+from bigquant.errors import DamagedError, InputError
 
 #: Pixels that are converted at once: what is in between needs much more memory.
 _BAND_PIXELS = 1 << 20
@@ -133,7 +133,7 @@ def _look_up(path: str, colormap: NDArray[np.uint8], stored: NDArray[Any]) -> ND
     try:
         colors: NDArray[np.uint8] = colormap[index]
     except IndexError as error:
-        raise BigquantError(
+        raise DamagedError(
             f"{path}: a pixel has colour {index.max()} of a palette of {len(colormap)}: "
             "it is damaged"
         ) from error

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from bigquant import remote
 from bigquant.bytesource import ByteSource
 from bigquant.errors import InputError
 from bigquant.fingerprint import Fingerprint
@@ -23,6 +24,7 @@ from bigquant.raster import Selection
 from bigquant.tiff_colors import SampleRule
 from bigquant.tiff_samples import Samples, describe_samples
 from bigquant.tiff_series import Choice, Plane, choose_planes
+from bigquant.tiff_strip import is_single_strip, streams
 from bigquant.tiff_subsampled import decoder_of
 from bigquant.tiff_tags import PageFacts, collect_facts, segment_shape
 
@@ -51,6 +53,8 @@ class PlaneFacts:
     rule : SampleRule
     segment_bytes : int
         What is decoded at once to see a pixel; 0 where any row can be read by itself.
+    strip : int, optional
+        Number of the page, if it is one compressed strip that can be decoded from its top.
     """
 
     plane: Plane
@@ -60,6 +64,7 @@ class PlaneFacts:
     dtype: np.dtype[Any]
     rule: SampleRule
     segment_bytes: int
+    strip: int | None
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ class ImageFacts:
         What the samples of each plane mean.
     choice : Choice
     facts : PageFacts
+    single_strip : bool
+        Whether its pixels are one compressed strip, that is decoded from its beginning.
     """
 
     planes: tuple[PlaneFacts, ...]
@@ -82,6 +89,7 @@ class ImageFacts:
     samples: Samples
     choice: Choice
     facts: PageFacts
+    single_strip: bool = False
 
 
 class _Files:
@@ -160,7 +168,15 @@ def _plane_facts(
         dtype=samples.dtype,
         rule=samples.rule,
         segment_bytes=0 if is_raw(page) else segment_bytes(page),
+        strip=_strip_number(plane, page),
     )
+
+
+def _strip_number(plane: Plane, page: tifffile.TiffPage) -> int | None:
+    """Find the number of a page that can be decoded from its top; None for any other."""
+    plain = not plane.skip and not plane.depth and len(page.treeindex) == 1
+    local = not remote.is_url(plane.path)
+    return page.treeindex[0] if plain and local and is_single_strip(page) else None
 
 
 @contextlib.contextmanager
@@ -198,7 +214,8 @@ def segment_bytes(page: tifffile.TiffPage) -> int:
 def check_extent(plane: Plane, page: tifffile.TiffPage, size: int) -> None:
     """Believe no header: every tile must lie in the file, be of a sane size, and decodable."""
     path, raw = plane.path, segment_bytes(page)
-    if raw > _MAX_SEGMENT_BYTES and not is_raw(page):
+    streamed = _strip_number(plane, page) is not None and streams(page)
+    if raw > _MAX_SEGMENT_BYTES and not is_raw(page) and not streamed:
         raise InputError(
             f"{path}: one {'tile' if page.is_tiled else 'compressed strip'} decodes to "
             f"{raw >> 20} MiB (limit {_MAX_SEGMENT_BYTES >> 20}), too large to read in parts: "

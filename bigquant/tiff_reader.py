@@ -9,6 +9,7 @@ for itself and keeps a few files open.
 from __future__ import annotations
 
 import collections
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
@@ -19,9 +20,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from bigquant.bytesource import ByteSource
-from bigquant.errors import BigquantError
+from bigquant.errors import DamagedError
 from bigquant.raster import Raster, Selection, Windows
 from bigquant.source import Source
+from bigquant.staging import StagedWindows
 from bigquant.tiff_colors import make_converter
 from bigquant.tiff_page import (
     ImageFacts,
@@ -33,9 +35,10 @@ from bigquant.tiff_page import (
     parse_page,
 )
 from bigquant.tiff_samples import JPEG
+from bigquant.tiff_strip import StripBands
 from bigquant.tiff_subsampled import decoder_of
 from bigquant.tiff_tags import segment_shape
-from bigquant.tiling import plan_rows, plan_tiles
+from bigquant.tiling import BLOCK_BYTES, plan_rows, plan_tiles
 
 _OPEN_PAGES = 32
 
@@ -59,12 +62,16 @@ def open_tiff(path: str, selection: Selection, options: Mapping[str, Any] | None
         If the file is damaged, not supported, or holds several images and none is chosen.
     """
     image = describe_image(path, selection, options)
-    facts, samples = image.facts, image.samples
-    windows: Windows = TiffWindows(image.planes[0])
+    facts, samples, first = image.facts, image.samples, image.planes[0]
+    windows: Windows = TiffWindows(first)
     colors, alpha = samples.colors, samples.alpha
     if len(image.planes) > 1:
         windows = StackedWindows(tuple(map(TiffWindows, image.planes)))
         colors, alpha = (0, 1, 2) if image.choice.rgb and samples.depth == 1 else None, None
+    elif first.strip is not None and math.prod(first.shape) * first.dtype.itemsize > BLOCK_BYTES:
+        windows = StagedWindows(
+            path, first.fingerprint, ColorBands(first), first.shape, first.dtype
+        )
     return Raster(
         windows=windows,
         block=_plan_block(windows, image),
@@ -81,6 +88,8 @@ def open_tiff(path: str, selection: Selection, options: Mapping[str, Any] | None
 def _plan_block(windows: Windows, image: ImageFacts) -> tuple[int, int]:
     height, width, depth = windows.shape
     plane, segment = (height, width, depth * windows.dtype.itemsize), image.facts.segment
+    if isinstance(windows, StagedWindows):
+        return plan_tiles(plane, windows.chunk)
     if image.facts.tiled:
         return plan_tiles(plane, segment)
     return plan_rows(plane, segment[0] if image.planes[0].segment_bytes else 1)
@@ -186,6 +195,20 @@ class StackedWindows:
         return tuple(part.__dask_tokenize__() for part in self.parts)
 
 
+@dataclass(frozen=True)
+class ColorBands:
+    """A page of one compressed strip in bands from its top, converted."""
+
+    facts: PlaneFacts
+
+    def __call__(self, rows: int) -> Iterator[NDArray[Any]]:
+        """Decode in bands of so many rows, the last perhaps lower."""
+        assert self.facts.strip is not None
+        convert = _open_page(self.facts).convert
+        for band in StripBands(self.facts.plane.path, self.facts.strip)(rows):
+            yield band if convert is None else convert(band)
+
+
 class _OpenPage:
     """One process's hold on a page: a file descriptor, the places of tiles, the decoder."""
 
@@ -260,7 +283,7 @@ class _OpenPage:
             else:
                 target[...] = segment[self.depth - z, top - y : bottom - y, left - x : right - x]
         except Exception as error:  # codecs raise what they like
-            raise BigquantError(
+            raise DamagedError(
                 f"{self.path}: tile or strip {index} is damaged ({one_line(error)})"
             ) from error
 

@@ -15,7 +15,7 @@ from bigquant import remote
 from bigquant.array_reader import ArrayWindows, type_range
 from bigquant.axes import find_axes
 from bigquant.bands import default_colors
-from bigquant.errors import BigquantError, InputError
+from bigquant.errors import DamagedError, InputError
 from bigquant.fingerprint import Fingerprint
 from bigquant.raster import Raster
 from bigquant.source import Source
@@ -53,7 +53,7 @@ class ZarrArray:
         except Exception as error:  # codecs raise what they like
             self._check()  # what has changed is not damaged
             what = "cannot be read, or is damaged" if remote.is_url(self.path) else "is damaged"
-            raise BigquantError(f"{self.path}: a chunk {what} ({one_line(error)})") from error
+            raise DamagedError(f"{self.path}: a chunk {what} ({one_line(error)})") from error
         self._check()  # after it: a chunk that is gone reads as the fill value
         return pixels
 

@@ -154,11 +154,11 @@ def test_no_scheduler_at_the_address_is_said_within_15_seconds(run, folder):
 
 
 @pytest.mark.parametrize("output", ["out.zarr", "out.tif"])
-def test_a_damaged_tile_is_exit_code_1_and_leaves_nothing(output, run, folder):
+def test_a_damaged_tile_is_an_unreadable_input_and_leaves_nothing(output, run, folder):
     damage(folder / "photo.tif")
     code, out, err = run(f"fit photo.tif -k 4 -o {output}")
     assert_one_line(err, "photo.tif: tile or strip 3 is damaged")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert not list(folder.glob("*out*"))
 
 

@@ -1,0 +1,231 @@
+"""What the headers of flat files say. None of it is believed before it is checked."""
+
+from __future__ import annotations
+
+import math
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import BmpImagePlugin, GifImagePlugin, Jpeg2KImagePlugin, JpegImagePlugin, PngImagePlugin
+from PIL import Image as pillow
+from tifffile.tifffile import jpeg_shape
+
+_ORIENTATION = 274
+_HEAD_BYTES = 16 << 20
+_CODESTREAM = b"\xff\x4f\xff\x51"
+#: Pillow's mode -> the mode that is read.
+_MODES = {"1": "L", "I": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}
+_PHOTOMETRICS = {"1": "gray", "L": "gray", "LA": "gray", "I": "gray", "P": "palette"}
+_PHOTOMETRICS |= {"PA": "palette", "CMYK": "cmyk"}
+
+
+@dataclass(frozen=True)
+class FlatHeader:
+    """What a file says of its picture.
+
+    Parameters
+    ----------
+    format : str
+    mode : str
+        Of the samples to read: "L", "LA", "RGB", "RGBA", or "CMYK", which becomes RGB.
+    size : (int, int)
+        Width and height.
+    info : Mapping
+        As in Pillow: "dpi", "icc_profile", "exif", "xmp".
+    bits : int
+        Of a sample.
+    signed : bool
+    photometric : str
+        How the colours are stored: "gray", "rgb", "palette", "cmyk".
+    at_once : bool
+        Whether no decoder streams it: it needs memory for the whole picture.
+    subsampled : bool
+        Whether the samples of JPEG 2000 are of different resolution.
+    """
+
+    format: str
+    mode: str
+    size: tuple[int, int]
+    info: Mapping[Any, Any]
+    bits: int = 8
+    signed: bool = False
+    photometric: str = "rgb"
+    at_once: bool = True
+    subsampled: bool = False
+
+    @property
+    def orientation(self) -> int:
+        """How to turn the picture to see it upright, by EXIF or else XMP."""
+        picture = pillow.Image()
+        picture.info = {k: v for k, v in self.info.items() if v and k in ("exif", "xmp")}
+        with _quiet():
+            try:
+                found: Any = picture.getexif().get(_ORIENTATION)
+            except Exception:  # noqa: BLE001 - damaged EXIF raises nearly anything
+                return 1
+        return int(found) if found in range(1, 9) else 1
+
+    @property
+    def dpi(self) -> tuple[float, float] | None:
+        """Pixels per inch along x and y."""
+        try:
+            x, y = (float(value) for value in self.info["dpi"])
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):
+            return None
+        return (x, y) if min(x, y) > 0 and math.isfinite(x + y) else None
+
+
+def find_format(head: bytes) -> str | None:
+    """Tell a file's format by its first 16 bytes; None if it is none of these."""
+    marks = {
+        "PNG": head[:8] == b"\x89PNG\r\n\x1a\n",
+        "JPEG": head[:3] == b"\xff\xd8\xff",
+        "WebP": head[:4] == b"RIFF" and head[8:12] == b"WEBP",
+        "JPEG 2000": head[:4] == _CODESTREAM or head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n",
+        "BMP": head[:2] == b"BM",
+        "GIF": head[:6] in (b"GIF87a", b"GIF89a"),
+    }
+    return next((name for name, found in marks.items() if found), None)
+
+
+def read_header(path: str, format_: str) -> FlatHeader:
+    """Parse the header of a file; whatever is wrong with it raises nearly anything.
+
+    Pillow's plugins are called by name: `PIL.Image.open` warns of large images, or refuses
+    them, by a limit that is global to the process and not ours to change.
+    """
+    with _quiet():
+        return _READERS[format_](path)
+
+
+_warnings_lock = threading.Lock()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep warnings of damaged metadata from people; one thread at a time can do so."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _read_png(path: str) -> FlatHeader:
+    with PngImagePlugin.PngImageFile(path) as image:
+        stored = str(image.tile[0].args)
+        name, _, bits = stored.partition(";")
+        mode = _MODES.get(name, name)
+        if mode in ("L", "RGB") and "transparency" in image.info:
+            mode += "A"
+        info = dict(image.info)
+        if "exif" not in info:
+            info["exif"] = _late_exif(path, image.tile[0].offset)
+        return FlatHeader(
+            "PNG",
+            mode,
+            image.size,
+            info,
+            bits=16 if bits == "16B" else 8,
+            photometric=_PHOTOMETRICS.get(name, "rgb"),
+            at_once="interlace" in image.info,
+        )
+
+
+def _late_exif(path: str, data: int) -> bytes | None:
+    """Find the EXIF of a PNG behind its pixels, where ImageMagick writes it."""
+    with open(path, "rb") as file:
+        file.seek(data - 8)
+        while len(start := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", start)
+            if kind == b"eXIf":
+                return file.read(length)
+            file.seek(length + 4, 1)
+    return None
+
+
+def _read_jpeg(path: str) -> FlatHeader:
+    try:
+        with JpegImagePlugin.JpegImageFile(path) as image:
+            lossless = not image.quantization  # which no other JPEG can do without
+            return FlatHeader(
+                "lossless JPEG" if lossless else "JPEG",
+                image.mode,
+                image.size,
+                image.info,
+                photometric=_PHOTOMETRICS.get(image.mode, "rgb"),
+                at_once=lossless or "progressive" in image.info,
+            )
+    except SyntaxError:
+        return _read_deep_jpeg(path)
+
+
+def _read_deep_jpeg(path: str) -> FlatHeader:
+    """Read what Pillow does not: JPEG of more than 8 bits."""
+    with open(path, "rb") as file:
+        bits, height, width, depth = jpeg_shape(file.read(_HEAD_BYTES))
+    if bits not in range(9, 17) or depth not in (1, 3):
+        raise ValueError(f"{depth} samples of {bits} bits")
+    mode = "L" if depth == 1 else "RGB"
+    photometric = "gray" if depth == 1 else "rgb"
+    return FlatHeader("lossless JPEG", mode, (width, height), {}, bits, photometric=photometric)
+
+
+def _read_webp(path: str) -> FlatHeader:
+    import pyvips  # noqa: PLC0415 - loads 40 MB of libraries
+
+    image = pyvips.Image.webpload(path, revalidate=True)  # Pillow would read all of the file
+    names = {"icc_profile": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
+    fields = image.get_fields()
+    info = {name: image.get(key) for name, key in names.items() if key in fields}
+    mode = "RGBA" if image.hasalpha() else "RGB"
+    return FlatHeader("WebP", mode, (image.width, image.height), info)
+
+
+def _read_jpeg2000(path: str) -> FlatHeader:
+    with Jpeg2KImagePlugin.Jpeg2KImageFile(path) as image:
+        mode, size, info = image.mode, image.size, image.info
+    with open(path, "rb") as file:
+        head = file.read(_HEAD_BYTES)
+    start = head.find(_CODESTREAM) + 8  # Pillow does not tell the bits of RGB
+    right, bottom, left, top = struct.unpack_from(">4I", head, start)
+    (depth,) = struct.unpack_from(">H", head, start + 32)
+    parts = [struct.unpack_from("3B", head, start + 34 + 3 * i) for i in range(depth)]
+    if start < 8 or (right - left, bottom - top) != size or not parts:
+        raise ValueError("its boxes do not agree with its codestream")
+    if len({(precision) for precision, _, _ in parts}) > 1:
+        raise ValueError("its channels are of different types")
+    bits = (parts[0][0] & 0x7F) + 1
+    name = mode.partition(";")[0]
+    return FlatHeader(
+        "JPEG 2000",
+        _MODES.get(name, name),
+        size,
+        info,
+        bits=8 if name in ("P", "PA") else bits,
+        signed=bool(parts[0][0] & 0x80),
+        photometric=_PHOTOMETRICS.get(name, "rgb"),
+        subsampled=any((x, y) != (1, 1) for _, x, y in parts),
+    )
+
+
+def _read_by_pillow(plugin: type[Any], format_: str, path: str) -> FlatHeader:
+    with plugin(path) as image:
+        mode = _MODES.get(image.mode, image.mode)
+        if mode in ("L", "RGB") and "transparency" in image.info:
+            mode += "A"
+        photometric = _PHOTOMETRICS.get(image.mode, "rgb")
+        return FlatHeader(format_, mode, image.size, image.info, photometric=photometric)
+
+
+_READERS: dict[str, Callable[[str], FlatHeader]] = {
+    "PNG": _read_png,
+    "JPEG": _read_jpeg,
+    "WebP": _read_webp,
+    "JPEG 2000": _read_jpeg2000,
+    "BMP": lambda path: _read_by_pillow(BmpImagePlugin.BmpImageFile, "BMP", path),
+    "GIF": lambda path: _read_by_pillow(GifImagePlugin.GifImageFile, "GIF", path),
+}
