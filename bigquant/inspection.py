@@ -34,7 +34,8 @@ def inspect(image: str | os.PathLike[str] | Any, **reading: Any) -> dict[str, An
         output_bytes (an estimate in bytes; the output's before compression, image and labels
         at all levels), pixel_size in micrometers (height, width), icc_profile and
         georeferenced, and what the file says of its axes, bands, masks, levels, compression
-        and tiles. Where bands must be chosen, `needed` says so.
+        and tiles. `unpacked` tells if it is streamed to a temporary folder first; where bands
+        must be chosen, `needed` says so.
     """
     needed = None
     try:
@@ -66,6 +67,7 @@ def inspect(image: str | os.PathLike[str] | Any, **reading: Any) -> dict[str, An
         "icc_profile": source.icc_profile is not None,
         "georeferenced": any(code == 34735 for code, *_ in source.tags),
         **source.details,
+        "unpacked": bool(opened.staged),
         "needed": needed,
     }
 

@@ -24,6 +24,7 @@ from bigquant.read import open_image
 from bigquant.remap import paint, remap
 
 DEFAULT_K = 32
+_SHOWN = 5
 _log = logging.getLogger(__name__)
 
 
@@ -162,13 +163,14 @@ def _alike(images: Sequence[Image]) -> list[Image]:
     """Bring images to one number of colours: gray joins RGB; other types are refused."""
     if not images:
         raise InputError("an empty list: there is no image to fit")
-    for image in images:
-        if image.dtype != np.uint8:
-            raise InputError(
-                f"{image.source.path or 'the array'}: {image.dtype} pixels cannot be fitted yet, "
-                "only uint8: convert them, e.g. gdal_translate -ot Byte -scale, or "
-                "image.astype('uint8') if the values are 0 to 255"
-            )
+    others = [image for image in images if image.dtype != np.uint8]
+    if others:
+        listed = ", ".join(f"{i.source.path or 'the array'} ({i.dtype})" for i in others[:_SHOWN])
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        raise InputError(
+            f"{listed}{more}: only uint8 pixels can be fitted yet: convert them, e.g. "
+            "gdal_translate -ot Byte -scale, or image.astype('uint8') if the values are 0 to 255"
+        )
     channels = {split_channels(image.shape[2])[0] for image in images}
     if len(channels) == 1:
         return list(images)

@@ -155,7 +155,8 @@ def info_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         "ICC profile": "kept" if facts["icc_profile"] else None,
         "georeference": "kept" if facts["georeferenced"] else None,
         "chunks": f"{facts['chunk'][0]} x {facts['chunk'][1]}, {facts['blocks']} in all",
-        "passes": facts["passes"],
+        "passes": f"{facts['passes']}"
+        + (", after it is unpacked to a temporary folder (TMPDIR)" if facts["unpacked"] else ""),
         "memory": f"about {format_bytes(facts['memory_per_task'])} per task",
         "output": f"{format_bytes(facts['output_bytes'])} before compression",
         "needed": facts["needed"],

@@ -127,7 +127,10 @@ def test_gray_joins_rgb_and_transparency_reserves_label_0_for_all(rng):
     ("images", "words"),
     [
         ([], "empty list"),
-        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint16)], "uint16 pixels"),
+        (
+            [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint16)],
+            r"\(uint16\): only uint8 pixels",
+        ),
         (["a.png"], "use open_image"),
     ],
 )

@@ -35,7 +35,7 @@ def test_what_the_blocks_promise_is_there(workplace):
     folder, names = workplace
     made = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     assert {"quantized.zarr", "huge.k32.zarr", "huge.k32.zarr.palette.json"} <= made
-    assert {"huge.k8.tif", "labels.zarr", "workers.zarr"} <= made
+    assert {"huge.k8.tif", "labels.zarr", "workers.zarr", "quantized", "as-tiff"} <= made
     assert names["result"].palette.k == 5
 
 
