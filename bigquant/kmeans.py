@@ -54,8 +54,8 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         "auto" is the same. "dask-ml" runs upstream's own fit on the blocks, as float32 and
         with `tol` scaled as above: many passes, for comparison.
     n_init : "auto" or int
-        Restarts, each from one of the best of a dozen short runs, and improved further; the
-        best is kept. "auto" is 2, or 1 where there is much to do. Not used by "dask-ml".
+        Restarts, each from one of the best of some short runs, and improved further; the best
+        is kept. "auto" is 2, or 1 where there is much to do. Not used by "dask-ml".
     oversampling_factor, init_max_iter
         Of upstream's "k-means||"; used by "dask-ml" only.
     precompute_distances, copy_x, n_jobs

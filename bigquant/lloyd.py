@@ -17,12 +17,12 @@ import numpy as np
 from bigquant import kernels
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
-from bigquant.pointsets import Floats, PointSet, levels_of
+from bigquant.pointsets import Floats, PointSet, level_of, levels_of
 
 #: Short runs to choose starts from, as many as these distances (points x clusters) allow, and
 #: at most so many.
-_SHORT_DISTANCES = 1 << 22
-_SHORT_RUNS = 12
+_SHORT_DISTANCES = 5 << 17
+_SHORT_RUNS = 16
 #: Points for every cluster that seeds are drawn from, and that centres are searched on; on
 #: fewer points in all the best centres are not the best for all colours.
 _SEED_POINTS, _SEARCH_POINTS, _LEAST_POINTS = 20, 80, 2500
@@ -32,7 +32,7 @@ _SHORT_ITER, _IN_ITER, _OUT_ITER = 10, 4, 8
 #: of those whose inertia is the same but for this factor, one.
 _KEPT, _KEPT_DISTANCES, _SAME = 2, 1 << 20, 1.001
 _BREATH_DISTANCES, _BREATH_CLUSTERS = 1 << 26, 1024
-#: A move of centres takes at most this part of them (but up to ten), and is kept if it
+#: A move of centres takes at most this part of them (but up to sixteen), and is kept if it
 #: lowers the inertia by more than this part of it.
 _BREATH = 10
 _GAIN = 1e-4
@@ -81,7 +81,7 @@ def fit(
     init : {"k-means++", "random"} or ndarray, (n_clusters, channels)
         Starting centres; an array is taken as it is, and there are no restarts.
     n_init : int, optional
-        Restarts, each from one of the best of a dozen short runs; the best is kept. Without it
+        Restarts, each from one of the best of some short runs; the best is kept. Without it
         two, or one where there is much to do.
     max_iter : int
         Limit on the iterations of each run.
@@ -106,7 +106,7 @@ def fit(
     everything = levels[-1]
     limit = tol * everything.variance()
     if isinstance(init, str):
-        found = _search(levels, n_clusters, init, n_init, max_iter, limit, seed)
+        found = _search(histogram, levels, n_clusters, init, n_init, max_iter, limit, seed)
         centers = found.centers
     else:
         centers = init[:n_clusters].astype(np.float64)
@@ -115,6 +115,7 @@ def fit(
 
 
 def _search(
+    histogram: ColorHistogram,
     levels: list[PointSet],
     n_clusters: int,
     init: str,
@@ -125,21 +126,22 @@ def _search(
 ) -> Fit:
     """Find good centres on the coarser levels."""
     seeds = _first_with(levels, _SEED_POINTS * n_clusters)
-    coarse = _first_with(levels, max(_LEAST_POINTS, _SEARCH_POINTS * n_clusters))
-    distances = levels[coarse].size * n_clusters
+    n_points = max(_LEAST_POINTS, _SEARCH_POINTS * n_clusters)
+    coarse, finer = level_of(histogram, levels, n_points)
+    distances = coarse.size * n_clusters
     n_short = min(max(1, _SHORT_DISTANCES // distances), _SHORT_RUNS)
     found = []
     for run in range(max(n_short, n_init or 1)):
         rng = np.random.default_rng([seed, run])
         start = _seed_centers(levels[seeds], n_clusters, init, rng)
         short = min(_SHORT_ITER, max_iter)
-        found.append(_run(levels[coarse], start, short, limit * _COARSE_TOL))
+        found.append(_run(coarse, start, short, limit * _COARSE_TOL))
     found.sort(key=lambda fit: fit.inertia)
     if distances <= _BREATH_DISTANCES and n_clusters <= _BREATH_CLUSTERS:
         kept = _different(found, n_init or max(1, min(_KEPT, _KEPT_DISTANCES // distances)))
-        found = [_breathe(levels[coarse], each, max_iter, limit) for each in kept]
+        found = [_breathe(coarse, each, max_iter, limit) for each in kept]
     best = min(found, key=lambda fit: fit.inertia)
-    for level in levels[coarse:-1]:
+    for level in levels[finer:-1]:
         best = _run(level, best.centers, max_iter, limit * _COARSE_TOL)
     return best
 
@@ -176,7 +178,7 @@ def _breathe(level: PointSet, best: Fit, max_iter: int, limit: float) -> Fit:
     centre from one part of the colour space to another.
     """
     k = len(best.centers)
-    moved = min(max(10, k // _BREATH), k, level.size // 2)
+    moved = min(max(16, k // _BREATH), k, level.size // 2)
     while moved:
         labels, distances = level.assign(best.centers)
         missed = level.weights * distances

@@ -90,6 +90,40 @@ def levels_of(histogram: ColorHistogram) -> list[PointSet]:
     return [*(level for level in levels if level.size <= everything.size // 2), everything]
 
 
+def level_of(
+    histogram: ColorHistogram, levels: list[PointSet], n_points: int
+) -> tuple[PointSet, int]:
+    """Make the coarsest level of so many points, and tell which of `levels` are finer.
+
+    Between two depths of a tree those cubes are divided whose colours vary most.
+    """
+    finer = next((i for i, level in enumerate(levels) if level.size >= n_points), len(levels) - 1)
+    level, tree = levels[finer], histogram.tree
+    if tree is None or not isinstance(level, Cubes) or not finer:
+        return level, finer
+    mixed = Cubes(divide(tree, _DEPTHS[finer - 1], n_points))
+    return mixed, finer
+
+
+def divide(tree: ColorTree, depth: int, n_points: int) -> NDArray[np.int64]:
+    """Choose cubes of a depth, and of the next where colours vary most; their moments."""
+    parents = np.flatnonzero(tree.depths == depth)
+    is_child = tree.depths == depth + 1
+    before = np.concatenate([[0], np.cumsum(is_child)])
+    gained = before[tree.skips[parents]] - before[parents] - 1
+    own = tree.moments[parents].astype(np.float64)
+    spread = own[:, 4] - (own[:, 1:4] ** 2).sum(axis=1) / own[:, 0]
+    order = np.argsort(-spread, kind="stable")
+    enough = np.searchsorted(len(parents) + np.cumsum(gained[order]), n_points) + 1
+    divided = np.zeros(len(tree.depths) + 1, np.int64)
+    np.add.at(divided, parents[order[:enough]], 1)
+    np.add.at(divided, tree.skips[parents[order[:enough]]], -1)
+    inside = np.cumsum(divided)[:-1] > 0
+    chosen = (is_child & inside) | ((tree.depths == depth) & ~inside)
+    moments: NDArray[np.int64] = tree.moments[chosen]
+    return moments
+
+
 @dataclass(frozen=True, eq=False)
 class Points:
     """Any points, (n, channels) and (n,)."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import palettes
 
 from bigquant.colortree import LAST_DEPTH, ColorTree
-from bigquant.pointsets import Cubes, TreeColors
+from bigquant.pointsets import Cubes, TreeColors, divide
 
 
 def draw_colors(rng, n, spread):
@@ -98,3 +98,26 @@ def test_there_is_no_error_where_every_color_has_its_center(rng):
     colors, counts = draw_colors(rng, 5000, 50)
     tree = ColorTree.grow(colors, counts * np.uint64(10**9))
     assert TreeColors(tree).inertia(colors.astype(float)) == 0
+
+
+@given(trees(), st.integers(1, LAST_DEPTH - 1), st.integers(1, 900))
+def test_dividing_some_cubes_loses_no_color(drawn, depth, n_points):
+    _, _, tree = drawn
+    coarse, fine = (int((tree.depths == d).sum()) for d in (depth, depth + 1))
+    moments = divide(tree, depth, n_points)
+    np.testing.assert_array_equal(
+        moments.sum(axis=0), tree.moments[tree.depths == depth].sum(axis=0)
+    )
+    assert len(moments) >= min(n_points, fine)
+    assert coarse <= len(moments) <= fine
+    known = set(map(tuple, tree.moments[np.isin(tree.depths, (depth, depth + 1))].tolist()))
+    assert set(map(tuple, moments.tolist())) <= known
+
+
+def test_those_cubes_are_divided_whose_colors_vary_most():
+    spread = [[x, 0, 0] for x in (0, 40, 80, 120)]  # of one cube of depth 1
+    close = [[x, 200, 200] for x in (200, 205)]  # of another
+    colors = np.array(spread + close, np.uint8)
+    tree = ColorTree.grow(colors, np.ones(6, np.uint64))
+    moments = divide(tree, 1, 3)
+    assert sorted(moments[:, 0].tolist()) == [2, 2, 2]  # 0 and 40, 80 and 120; 200 and 205
