@@ -33,7 +33,7 @@ from bigquant.fingerprint import Fingerprint
 Bands = Callable[[int], Iterator[NDArray[Any]]]
 
 _PREFIX = "bigquant-staged-"
-_BAND_BYTES = 16 << 20
+_BAND_BYTES = 4 << 20
 _LONGEST = 1024  # side of a chunk
 _KEPT = 8
 
