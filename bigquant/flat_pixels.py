@@ -94,7 +94,7 @@ class FlatPixels:
         if self.format == "JPEG 2000":
             pixels = imagecodecs.jpeg2k_decode(data)
         elif self.format == "WebP":
-            pixels = imagecodecs.webp_decode(data, hasalpha=self.mode == "RGBA")
+            pixels = imagecodecs.webp_decode(data, 0, hasalpha=self.mode == "RGBA")
         elif data.rfind(_END_OF_JPEG) < data.rfind(_SCAN_OF_JPEG):  # the codec fills with gray
             raise DamagedError(f"{self.path}: cannot be decoded (image file is truncated)")
         else:
