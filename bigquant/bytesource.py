@@ -25,7 +25,6 @@ class ByteSource:
     def __init__(self, path: str, fingerprint: Fingerprint) -> None:
         self.path = path
         self.fingerprint = fingerprint
-        fingerprint.check(path)
         self._remote = remote.is_url(path)
         #: Bytes that are best asked for at once: what lies in the processor's cache is decoded
         #: fastest, and a server is asked in few rounds.

@@ -25,3 +25,8 @@ class DamagedError(BigquantError):
 
 class PaletteWarning(UserWarning):
     """The palette holds fewer colours than were asked for."""
+
+
+def one_line(error: Exception) -> str:
+    """Name an error of a library in one line of at most 200 characters."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

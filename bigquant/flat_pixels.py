@@ -7,17 +7,16 @@ lossless JPEG. The codec that imagecodecs has for the rest of lossless JPEG
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL import BmpImagePlugin, GifImagePlugin, ImageCms, Jpeg2KImagePlugin, JpegImagePlugin
-from PIL import Image as pillow
+from PIL import BmpImagePlugin, GifImagePlugin, Jpeg2KImagePlugin, JpegImagePlugin
 
+from bigquant import cmyk
 from bigquant.errors import BigquantError, DamagedError
 from bigquant.vips_bands import vips_bands
 
@@ -113,18 +112,14 @@ class FlatPixels:
         full = 2**self.bits - 1 if self.bits > 8 else 255
         return np.concatenate([band, np.full_like(band[..., :1], full)], axis=2)
 
-    def _to_rgb(self) -> Any:
+    def _to_rgb(self) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
         """Make a function that turns a band of CMYK into RGB, by its profile if it has one."""
-        transform = _cmyk_transform(self.path) if self.format == "JPEG" else None
-
-        def convert(band: NDArray[np.uint8]) -> NDArray[Any]:
-            height, width, _ = band.shape
-            ink = np.ascontiguousarray(band)
-            stored = pillow.frombuffer("CMYK", (width, height), ink, "raw", "CMYK", 0, 1)
-            rgb = transform.apply(stored) if transform else stored.convert("RGB")
-            return np.asarray(rgb)
-
-        return convert
+        profile = None
+        if self.format == "JPEG":
+            with JpegImagePlugin.JpegImageFile(self.path) as image:
+                profile = image.info.get("icc_profile")
+        transform = cmyk.make_transform(profile)
+        return lambda band: cmyk.to_rgb(band, transform)
 
 
 def _pillow_bands(plugin: type[Any], path: str, mode: str, rows: int) -> Iterator[NDArray[Any]]:
@@ -133,15 +128,3 @@ def _pillow_bands(plugin: type[Any], path: str, mode: str, rows: int) -> Iterato
         for y in range(0, height, rows):
             part = image if rows >= height else image.crop((0, y, width, min(y + rows, height)))
             yield np.asarray(part if part.mode == mode else part.convert(mode))
-
-
-def _cmyk_transform(path: str) -> ImageCms.ImageCmsTransform | None:
-    with JpegImagePlugin.JpegImageFile(path) as image:
-        data = image.info.get("icc_profile")
-    if not data:
-        return None
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-        return ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), "CMYK", "RGB")
-    except (ImageCms.PyCMSError, OSError):  # a damaged profile, or that of a screen
-        return None

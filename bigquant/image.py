@@ -9,7 +9,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from bigquant.array_reader import image_dtype
+from bigquant.array_reader import image_dtype, type_range
 from bigquant.axes import find_axes
 from bigquant.bands import default_colors, split_channels
 from bigquant.channels import ChannelRule, choose_channels, stored_windows
@@ -54,8 +54,8 @@ class Image(da.Array):  # type: ignore[misc]
 
 def with_source(array: da.Array, source: Source, staged: tuple[StagedWindows, ...] = ()) -> Image:
     """Make an image of an array (y, x, channel); the range of unsigned types is known."""
-    if source.valid_range is None and array.dtype.kind == "u":
-        source = replace(source, valid_range=(0, int(np.iinfo(array.dtype).max)))
+    if source.valid_range is None:
+        source = replace(source, valid_range=type_range(array.dtype))
     image = Image(array.dask, array.name, array.chunks, meta=array._meta)
     image.source = source
     image.staged = staged

@@ -17,7 +17,7 @@ import numpy as np
 from bigquant import kernels
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
-from bigquant.pointsets import Floats, PointSet, level_of, levels_of
+from bigquant.pointsets import Floats, PointSet, first_with, level_of, levels_of
 
 #: Short runs to choose starts from, as many as these distances (points x clusters) allow, and
 #: at most so many.
@@ -125,7 +125,7 @@ def _search(
     seed: int,
 ) -> Fit:
     """Find good centres on the coarser levels."""
-    seeds = _first_with(levels, _SEED_POINTS * n_clusters)
+    seeds = first_with(levels, _SEED_POINTS * n_clusters)
     n_points = max(_LEAST_POINTS, _SEARCH_POINTS * n_clusters)
     coarse, finer = level_of(histogram, levels, n_points)
     distances = coarse.size * n_clusters
@@ -153,11 +153,6 @@ def _different(found: list[Fit], most: int) -> list[Fit]:
         if len(chosen) < most and (not chosen or each.inertia > chosen[-1].inertia * _SAME):
             chosen.append(each)
     return chosen
-
-
-def _first_with(levels: list[PointSet], n_points: int) -> int:
-    enough = (number for number, level in enumerate(levels) if level.size >= n_points)
-    return next(enough, len(levels) - 1)
 
 
 def _seed_centers(level: PointSet, n_clusters: int, init: str, rng: np.random.Generator) -> Floats:

@@ -97,7 +97,7 @@ def level_of(
 
     Between two depths of a tree those cubes are divided whose colours vary most.
     """
-    finer = next((i for i, level in enumerate(levels) if level.size >= n_points), len(levels) - 1)
+    finer = first_with(levels, n_points)
     level, tree = levels[finer], histogram.tree
     if tree is None or not isinstance(level, Cubes) or not finer:
         return level, finer
@@ -105,21 +105,24 @@ def level_of(
     return mixed, finer
 
 
+def first_with(levels: list[PointSet], n_points: int) -> int:
+    """Find the coarsest level of at least so many points; the last where none has."""
+    enough = (number for number, level in enumerate(levels) if level.size >= n_points)
+    return next(enough, len(levels) - 1)
+
+
 def divide(tree: ColorTree, depth: int, n_points: int) -> NDArray[np.int64]:
     """Choose cubes of a depth, and of the next where colours vary most; their moments."""
-    parents = np.flatnonzero(tree.depths == depth)
-    is_child = tree.depths == depth + 1
-    before = np.concatenate([[0], np.cumsum(is_child)])
-    gained = before[tree.skips[parents]] - before[parents] - 1
-    own = tree.moments[parents].astype(np.float64)
+    is_parent, is_child = tree.depths == depth, tree.depths == depth + 1
+    parent = np.cumsum(is_parent) - 1  # of a child: the last before it
+    own = tree.moments[is_parent].astype(np.float64)
     spread = own[:, 4] - (own[:, 1:4] ** 2).sum(axis=1) / own[:, 0]
     order = np.argsort(-spread, kind="stable")
-    enough = np.searchsorted(len(parents) + np.cumsum(gained[order]), n_points) + 1
-    divided = np.zeros(len(tree.depths) + 1, np.int64)
-    np.add.at(divided, parents[order[:enough]], 1)
-    np.add.at(divided, tree.skips[parents[order[:enough]]], -1)
-    inside = np.cumsum(divided)[:-1] > 0
-    chosen = (is_child & inside) | ((tree.depths == depth) & ~inside)
+    gained = np.bincount(parent[is_child], minlength=len(own)) - 1
+    enough = np.searchsorted(len(own) + np.cumsum(gained[order]), n_points) + 1
+    is_divided = np.zeros(len(own), np.bool_)
+    is_divided[order[:enough]] = True
+    chosen = np.where(is_parent, ~is_divided[parent], is_child & is_divided[parent])
     moments: NDArray[np.int64] = tree.moments[chosen]
     return moments
 

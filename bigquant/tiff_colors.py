@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image as pillow
 from PIL import ImageCms
 
+from bigquant import cmyk
 from bigquant.errors import DamagedError, InputError
 
 #: Pixels that are converted at once: what is in between needs much more memory.
@@ -142,14 +141,7 @@ def _look_up(path: str, colormap: NDArray[np.uint8], stored: NDArray[Any]) -> ND
 
 def make_transform(page: tifffile.TiffPage) -> ImageCms.ImageCmsTransform | None:
     """Make the transform of CMYK to sRGB by a page's profile; None without a usable one."""
-    data = page.tags.valueof(34675)
-    if not isinstance(data, bytes):
-        return None
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-        return ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), "CMYK", "RGB")
-    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):  # of another colour space, say
-        return None
+    return cmyk.make_transform(page.tags.valueof(34675))
 
 
 def _cmyk_to_rgb(
@@ -160,13 +152,7 @@ def _cmyk_to_rgb(
         light = rule.top - inks[..., 3:]
         rgb: NDArray[Any] = light - (inks[..., :3] * light + rule.top // 2) // rule.top
         return rgb.astype(rule.dtype)
-    height, width = stored.shape[:2]
-    if not stored.size:
-        return np.empty((height, width, 3), np.uint8)
-    pixels: Any = np.ascontiguousarray(_scale(stored, rule)).data
-    image: Any = pillow.frombuffer("CMYK", (width, height), pixels, "raw", "CMYK", 0, 1)
-    image = ImageCms.applyTransform(image, transform) if transform else image.convert("RGB")
-    return np.asarray(image)
+    return cmyk.to_rgb(_scale(stored, rule), transform)
 
 
 def _ycbcr_to_rgb(stored: NDArray[Any], rule: SampleRule) -> NDArray[Any]:

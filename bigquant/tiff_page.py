@@ -18,7 +18,7 @@ import tifffile
 
 from bigquant import remote
 from bigquant.bytesource import ByteSource
-from bigquant.errors import InputError
+from bigquant.errors import InputError, one_line
 from bigquant.fingerprint import Fingerprint
 from bigquant.raster import Selection
 from bigquant.tiff_colors import SampleRule
@@ -80,8 +80,6 @@ class ImageFacts:
         What the samples of each plane mean.
     choice : Choice
     facts : PageFacts
-    single_strip : bool
-        Whether its pixels are one compressed strip, that is decoded from its beginning.
     """
 
     planes: tuple[PlaneFacts, ...]
@@ -89,7 +87,6 @@ class ImageFacts:
     samples: Samples
     choice: Choice
     facts: PageFacts
-    single_strip: bool = False
 
 
 class _Files:
@@ -280,8 +277,3 @@ def layer_starts(page: tifffile.TiffPage) -> list[int]:
 
 def _layer_bytes(page: tifffile.TiffPage) -> int:
     return int(math.prod(page.shaped[2:]) * page.dtype.itemsize)
-
-
-def one_line(error: Exception) -> str:
-    """Name an error of a library in one line of at most 200 characters."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -20,7 +20,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from bigquant.bytesource import ByteSource
-from bigquant.errors import DamagedError
+from bigquant.errors import DamagedError, one_line
 from bigquant.raster import Raster, Selection, Windows
 from bigquant.source import Source
 from bigquant.staging import StagedWindows
@@ -30,14 +30,12 @@ from bigquant.tiff_page import (
     PlaneFacts,
     describe_image,
     layer_starts,
-    one_line,
     open_file,
     parse_page,
 )
-from bigquant.tiff_samples import JPEG
 from bigquant.tiff_strip import StripBands
 from bigquant.tiff_subsampled import decoder_of
-from bigquant.tiff_tags import segment_shape
+from bigquant.tiff_tags import decoder_options, segment_shape
 from bigquant.tiling import BLOCK_BYTES, plan_rows, plan_tiles
 
 _OPEN_PAGES = 32
@@ -215,6 +213,7 @@ class _OpenPage:
     def __init__(self, facts: PlaneFacts) -> None:
         plane = facts.plane
         self.path, self.depth = plane.path, plane.depth
+        facts.fingerprint.check(plane.path)
         self.bytes = ByteSource(plane.path, facts.fingerprint)
         with open_file(self.bytes) as tif:
             page = parse_page(tif, plane)
@@ -222,9 +221,7 @@ class _OpenPage:
             self.page = page
             self.layers = [plane.skip + start for start in layer_starts(page)]
             self.decode = decoder_of(page)
-            self.options: dict[str, Any] = {}
-            if page.compression in JPEG:
-                self.options = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+            self.options = decoder_options(page)
             self.convert = make_converter(plane.path, facts.rule, tables)
         self.dtype = page.dtype.newbyteorder("=")
         self.offsets = np.array(page.dataoffsets, np.uint64)

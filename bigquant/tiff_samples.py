@@ -11,9 +11,8 @@ import tifffile
 
 from bigquant.errors import InputError
 from bigquant.tiff_colors import SampleRule, make_transform, read_colormap
+from bigquant.tiff_tags import JPEG
 
-#: Compressions whose decoder knows colour spaces: it makes RGB of YCbCr.
-JPEG = {6, 7, 33007, 34892}
 _APERIO_YCBCR = 33003
 _CCITT = {2, 3, 4}
 _MIN_IS_WHITE, _RGB, _PALETTE, _CMYK, _YCBCR, _LINEAR_RAW = 0, 2, 3, 5, 6, 34892

@@ -13,10 +13,10 @@ import tifffile
 from numpy.typing import NDArray
 
 from bigquant.errors import BigquantError, DamagedError
+from bigquant.tiff_tags import decoder_options
 from bigquant.vips_bands import vips_bands
 
 _DEFLATE, _LZW = (8, 32946), (5,)
-_JPEG = (6, 7, 33007, 34892)
 #: Bytes that a byte of a strip can stand for: deflate's bound, and the longest string of LZW.
 _MOST_OF_BYTE = {**dict.fromkeys(_DEFLATE, 1032), **dict.fromkeys(_LZW, 4096)}
 _READ_BYTES = 1 << 20
@@ -120,11 +120,10 @@ class StripBands:
             source.read(1)  # zlib compares its checksum at the end
 
     def _at_once(self, page: tifffile.TiffPage) -> NDArray[Any]:
-        tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
         with open(self.path, "rb") as file:
             file.seek(page.dataoffsets[0])
             data = file.read(page.databytecounts[0])
-        segment = page.decode(data, 0, **(tables if page.compression in _JPEG else {}))[0]
+        segment = page.decode(data, 0, **decoder_options(page))[0]
         pixels: NDArray[Any] = segment[0]
         return pixels
 

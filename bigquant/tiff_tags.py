@@ -11,6 +11,8 @@ import tifffile
 _GEOTIFF = (33550, 33922, 34264, 34735, 34736, 34737)
 _PIXEL_SCALE, _TIE_POINTS, _MATRIX, _ORIENTATION = 33550, 33922, 34264, 274
 _UNITS = {2: "inch", 3: "centimeter"}
+#: Compressions whose decoder knows colour spaces: it makes RGB of YCbCr.
+JPEG = {6, 7, 33007, 34892}
 
 Tag = tuple[int, int, int, Any]
 
@@ -126,3 +128,10 @@ def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
     if page.is_tiled:
         return page.tilelength, page.tilewidth
     return min(page.rowsperstrip, page.imagelength), page.imagewidth
+
+
+def decoder_options(page: tifffile.TiffPage) -> dict[str, Any]:
+    """Collect what the decoder of a page must be told beside the bytes."""
+    if page.compression not in JPEG:
+        return {}
+    return {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}

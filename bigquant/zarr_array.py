@@ -15,7 +15,7 @@ from bigquant import remote
 from bigquant.array_reader import ArrayWindows, type_range
 from bigquant.axes import find_axes
 from bigquant.bands import default_colors
-from bigquant.errors import DamagedError, InputError
+from bigquant.errors import DamagedError, InputError, one_line
 from bigquant.fingerprint import Fingerprint
 from bigquant.raster import Raster
 from bigquant.source import Source
@@ -117,8 +117,3 @@ def names_of(array: zarr.Array[Any]) -> Any:
     """Names of axes: Zarr's own of v3, or xarray's of v2."""
     own = getattr(array.metadata, "dimension_names", None)
     return own or array.attrs.asdict().get("_ARRAY_DIMENSIONS")
-
-
-def one_line(error: Exception) -> str:
-    """Name an error of a library in one line of at most 200 characters."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -15,11 +15,11 @@ from zarr.storage import FsspecStore, ZipStore
 from bigquant import omezarr_reader as ome
 from bigquant import remote
 from bigquant.array_reader import ArrayWindows, refuse_choices
-from bigquant.errors import BigquantError, InputError
+from bigquant.errors import BigquantError, InputError, one_line
 from bigquant.fingerprint import Fingerprint
 from bigquant.raster import Raster, Selection
 from bigquant.source import Source
-from bigquant.zarr_array import ZarrArray, names_of, one_line, plan_array
+from bigquant.zarr_array import ZarrArray, names_of, plan_array
 
 _DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
 

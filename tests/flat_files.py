@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import struct
 import subprocess
 import sys
@@ -79,11 +78,6 @@ KINDS = {
     "rgba.jp2": saved("RGBA", irreversible=True),
     "tiled.j2k": saved("RGB", tile_size=(32, 32)),
 }
-
-
-def refused(path, error=bigquant.InputError, words=""):
-    """Expect an error of one line that begins with the path."""
-    return pytest.raises(error, match=rf"\A{re.escape(str(path))}: [^\n]*{words}[^\n]*\Z")
 
 
 def chunk(kind, data):

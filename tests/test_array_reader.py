@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import pickle
-import re
 
 import numpy as np
 import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
+from outcomes import refused
 
 import bigquant
 from bigquant.array_reader import ArrayWindows
@@ -18,11 +18,6 @@ from bigquant.axes import Axes, find_axes
 from bigquant.read import Image
 
 TYPES = ["?", "u1", "<u2", ">u2", "<u4", ">u8", "i1", ">i2", "<i8", "<f2", ">f4", "<f8"]
-
-
-def refused(path, error=bigquant.InputError):
-    """Expect an error of one line that begins with the path."""
-    return pytest.raises(error, match=rf"\A{re.escape(str(path))}: [^\n]+\Z")
 
 
 def draw_pixels(rng, shape, dtype):

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
 import zarr
+from outcomes import refused
 
 import bigquant
 
 UM = [{"name": n, "type": "space", "unit": "micrometer"} for n in "yx"]
 CYX = [{"name": "c", "type": "channel"}, *UM]
-
-
-def refused(path, error=bigquant.InputError):
-    """Expect an error of one line that begins with the path."""
-    return pytest.raises(error, match=rf"\A{re.escape(str(path))}: [^\n]+\Z")
 
 
 def write_image(path, pixels, axes, *, version="0.5", levels=2, omero=None, scale=None, **extra):

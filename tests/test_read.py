@@ -13,17 +13,13 @@ import pytest
 import tifffile
 import zarr
 from hypothesis import given
+from outcomes import refused
 from PIL import Image as pillow
 from strategies import chunked
 
 import bigquant
 from bigquant import tiff_reader, tiling
 from bigquant.errors import InputError
-
-
-def refused(path, error=bigquant.InputError):
-    """Expect an error of one line that begins with the path."""
-    return pytest.raises(error, match=rf"\A{re.escape(str(path))}: [^\n]+\Z")
 
 
 def expect(image, pixels):

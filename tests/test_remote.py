@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import re
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from outcomes import refused
 from servers import find_weed, http_folder, s3_server
 
 import bigquant
@@ -21,11 +21,6 @@ from bigquant.bytesource import ByteSource
 from bigquant.remote import public
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (600, 700, 3), np.uint8)
-
-
-def refused(path, error=bigquant.InputError):
-    """Expect an error of one line that begins with the path."""
-    return pytest.raises(error, match=rf"\A{re.escape(str(path))}: [^\n]+\Z")
 
 
 def write_files(folder, pixels=PIXELS):

@@ -6,7 +6,6 @@ import dataclasses
 import io
 import json
 import os
-import re
 import struct
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 import tifffile
 import zarr
 from conftest import SAMPLES
+from outcomes import failure, refused
 from PIL import Image as pillow
 from PIL import ImageCms
 
@@ -35,11 +35,6 @@ def write_tiff(path, **options):
     options = {"photometric": "rgb", "metadata": None, **options}
     tifffile.imwrite(path, PIXELS, **options)
     return path
-
-
-def refused(path, error=bigquant.InputError):
-    """Expect an error of one line that begins with the path."""
-    return pytest.raises(error, match=rf"\A{re.escape(str(path))}: [^\n]+\Z")
 
 
 # ---------------------------------------------------------------- kept
@@ -215,20 +210,6 @@ def patch_tag(path, code, type_=None, count=None, value=None):
     new = [o if n is None else n for o, n in zip(old, (type_, count, value), strict=True)]
     struct.pack_into("<HII", data, at + 2, *new)
     path.write_bytes(data)
-
-
-def failure(path):
-    """Read a file; tell how that failed, if not by an error of one line that names it."""
-    try:
-        image = bigquant.open_image(path)
-        if image.nbytes < 1 << 26:
-            image.compute(scheduler="sync")
-    except bigquant.BigquantError as error:
-        good = re.fullmatch(rf"{re.escape(str(path))}: [^\n]+", str(error))
-        return None if good else f"{path}: {error!r}"
-    except Exception as error:  # noqa: BLE001
-        return f"{path}: {error!r}"
-    return None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import warnings
 import numpy as np
 import pytest
 import tifffile
-from flat_files import measured, read, refused
+from flat_files import measured, read
+from outcomes import refused
 from PIL import Image as pillow
 
 import bigquant

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import collections
-import json
 import re
-import subprocess
-import sys
-import textwrap
 import warnings
 
 import numpy as np
 import pytest
 import tifffile
+from children import read_each
 from conftest import SAMPLES
 from PIL import Image as pillow
 
@@ -210,59 +207,11 @@ def test_levels_are_those_of_tifffile():
             open_tiff(str(path), Selection(level=len(levels)))
 
 
-READ_EACH_IN_A_CHILD = """
-import json, os, resource, signal, sys, time
-import dask, numpy, imagecodecs
-from bigquant import BigquantError, open_image
-
-def read(path):
-    try:
-        image = open_image(path, mask=False, bands=(1,))
-        if image.nbytes < 1 << 29:
-            image.compute(scheduler="sync")
-        else:
-            image[:64, :64].compute(scheduler="sync")
-            image[-64:, -64:].compute(scheduler="sync")
-        return "read"
-    except BigquantError as error:
-        return str(error)
-    except BaseException as error:
-        return "BUG " + repr(error)
-
-for path in json.load(sys.stdin):
-    said, say = os.pipe()
-    start = time.monotonic()
-    child = os.fork()
-    if not child:
-        signal.alarm(10)
-        os.write(say, read(path).encode()[:4000])
-        os._exit(0)
-    os.close(say)
-    _, status, usage = os.wait4(child, 0)
-    text = os.read(said, 5000).decode()
-    os.close(said)
-    facts = [path, text, status, time.monotonic() - start, usage.ru_maxrss << 10]
-    print(json.dumps(facts), flush=True)
-"""
-
-
 def test_broken_files_cost_a_line_and_little_else():
-    paths = [str(path) for path in tiffs("broken")]
-    script = textwrap.dedent(READ_EACH_IN_A_CHILD)
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        input=json.dumps(paths),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    results = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [result[0] for result in results] == paths
-    assert len(paths) > 80
-    for path, text, status, seconds, memory in results:
+    outcomes = read_each(tiffs("broken"), mask=False, bands=(1,))
+    assert len(outcomes) > 80
+    for path, said, status, seconds, memory in outcomes:
         assert status == 0, path
-        assert text == "read" or re.fullmatch(rf"{re.escape(path)}: [^\n]+", text), (path, text)
+        assert said == "read" or re.fullmatch(rf"{re.escape(path)}: [^\n]+", said), (path, said)
         assert seconds < 10, path
         assert memory < 1 << 30, path
-    assert done.stderr == ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import zlib
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from outcomes import refused
 from PIL import Image as pillow
 
 import bigquant
@@ -71,11 +71,6 @@ def stored(path):
         planar = tif.pages[0].axes == "SYX"
     samples = np.moveaxis(samples, 0, 2) if planar else samples
     return samples.reshape(*samples.shape[:2], -1)
-
-
-def refused(path, error=bigquant.InputError):
-    """Expect an error of one line that begins with the path."""
-    return pytest.raises(error, match=rf"\A{re.escape(str(path))}: [^\n]+\Z")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,82 @@
+"""Reading files each in a process of its own, with its time and memory: what may go wrong does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+import imagecodecs  # noqa: F401 - loaded once: what is forked off has it
+
+from bigquant import BigquantError, open_image
+
+_SECONDS = 10
+
+
+class Outcome(NamedTuple):
+    """What became of reading a file: the error's text, or "read"; exit status, seconds, bytes."""
+
+    path: str
+    said: str
+    status: int
+    seconds: float
+    memory: int
+
+
+def read_each(paths, **options):
+    """Open each file with these options of `open_image`, and read it; nothing may reach stderr."""
+    done = subprocess.run(
+        # Since 3.12 Python warns of a fork beside idle threads of libraries; the children use none.
+        [sys.executable, "-W", "ignore:This process:DeprecationWarning", __file__],
+        input=json.dumps([[str(path) for path in paths], options]),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    assert done.stderr == ""
+    outcomes = [Outcome(*json.loads(line)) for line in done.stdout.splitlines()]
+    assert [outcome.path for outcome in outcomes] == [str(path) for path in paths]
+    return outcomes
+
+
+def _read(path, options):
+    try:
+        image = open_image(path, **options)
+        if image.nbytes < 1 << 29:
+            image.compute(scheduler="sync")
+        else:
+            image[:64, :64].compute(scheduler="sync")
+            image[-64:, -64:].compute(scheduler="sync")
+    except BigquantError as error:
+        return str(error)
+    except BaseException as error:  # noqa: BLE001
+        return f"BUG {error!r}"
+    return "read"
+
+
+def _main():
+    paths, options = json.load(sys.stdin)
+    for path in paths:
+        heard, say = os.pipe()
+        start = time.monotonic()
+        child = os.fork()
+        if not child:
+            signal.alarm(_SECONDS)
+            os.write(say, _read(path, options).encode()[:4000])
+            os._exit(0)
+        os.close(say)
+        _, status, usage = os.wait4(child, 0)
+        said = os.read(heard, 5000).decode()
+        os.close(heard)
+        seconds = time.monotonic() - start
+        outcome = Outcome(path, said, status, seconds, usage.ru_maxrss << 10)
+        print(json.dumps(outcome), flush=True)
+
+
+if __name__ == "__main__":
+    _main()

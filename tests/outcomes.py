@@ -1,0 +1,28 @@
+"""How reading a file may end: in pixels, or in one line that names the file."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import bigquant
+
+
+def refused(path, error=bigquant.InputError, words=""):
+    """Expect an error of one line that begins with the path, and has the words (a pattern)."""
+    return pytest.raises(error, match=rf"\A{re.escape(str(path))}: (?=[^\n]*{words})[^\n]+\Z")
+
+
+def failure(path):
+    """Read a file; tell how that failed, if not by an error of one line that names it."""
+    try:
+        image = bigquant.open_image(path)
+        if image.nbytes < 1 << 26:
+            image.compute(scheduler="sync")
+    except bigquant.BigquantError as error:
+        good = re.fullmatch(rf"{re.escape(str(path))}: [^\n]+", str(error))
+        return None if good else f"{path}: {error!r}"
+    except Exception as error:  # noqa: BLE001
+        return f"{path}: {error!r}"
+    return None
