@@ -198,10 +198,10 @@ def _count_in_table(pixels: NDArray[np.uint8], channels: int) -> ColorHistogram:
     block = np.require(pixels, np.uint8, ["C", "W"])  # one layout, so one compiled kernel
     block = block.reshape(-1, pixels.shape[-2], pixels.shape[-1])
     n = kernels.count_codes(block, channels, low, high, pages)
-    histogram = ColorHistogram(np.empty((n, channels), np.uint8), np.empty(n, np.uint64))
-    kernels.drain_table(low.view(np.uint64), low, high, pages, histogram.colors, histogram.counts)
+    colors, counts = np.empty((n + 1, channels), np.uint8), np.empty(n + 1, np.uint64)
+    kernels.drain_table(low.view(np.uint64), low, high, pages, colors, counts)
     tables[channels] = low, high, pages
-    return histogram
+    return ColorHistogram(colors[:n], counts[:n])
 
 
 def _group_rows(rows: NDArray[Any], masses: NDArray[Any]) -> ColorHistogram:

@@ -65,8 +65,8 @@ def drain_table(
     low: NDArray[np.uint8],  # INOUT of count_codes: read, then left all zeros
     high: NDArray[np.uint32],  # INOUT of count_codes, likewise
     pages: NDArray[np.bool_],  # INOUT of count_codes, likewise
-    colors: NDArray[np.uint8],  # OUT (n, channels), in code order
-    counts: NDArray[np.uint64],  # OUT (n,)
+    colors: NDArray[np.uint8],  # OUT (n + 1, channels), in code order; the last is no colour
+    counts: NDArray[np.uint64],  # OUT (n + 1,)
 ) -> None:
     """Move the counted colours out of the table, and leave it ready for the next block."""
     channels = colors.shape[1]
@@ -76,14 +76,18 @@ def drain_table(
             continue
         full = pages[word >> 5]
         for code in range(word << 3, (word + 1) << 3):
-            if low[code]:
-                for channel in range(channels):
-                    colors[n, channel] = (code >> (8 * (channels - 1 - channel))) & 255
-                counts[n] = low[code]
-                if full:
-                    counts[n] += np.uint64(255) * high[code]
-                    high[code] = 0
-                n += 1
+            # written in any case, and over again unless it occurs: nobody can foretell a branch
+            count = low[code]
+            colors[n, channels - 1] = code & 255
+            if channels > 1:
+                colors[n, channels - 2] = (code >> 8) & 255
+            if channels > 2:
+                colors[n, 0] = code >> 16
+            counts[n] = count
+            if full:
+                counts[n] += np.uint64(255) * high[code]
+                high[code] = 0
+            n += count != 0
         words[word] = 0
     pages[:] = False
 
@@ -183,8 +187,9 @@ def plus_plus(
     is drawn with probability weight x squared distance to the nearest chosen one; of each
     draw's trials the one is kept that lowers the total most. All randomness is in `draws`.
     """
-    n, channels = points.shape
     k, trials = draws.shape
+    n = weights.size
+    columns = points.T.copy()  # side by side, so that several points go into one instruction
     closest = np.ones(n)
     reduced, best_reduced = np.empty(n), np.empty(n)
     cumulative = np.empty(n)
@@ -197,18 +202,56 @@ def plus_plus(
         for trial in range(trials if step else 1):
             pick = np.searchsorted(cumulative, draws[step, trial] * total, side="right")
             pick = min(pick, n - 1)
-            new_total = 0.0
-            for i in range(n):
-                d = 0.0
-                for channel in range(channels):
-                    delta = points[i, channel] - points[pick, channel]
-                    d += delta * delta
-                if step:
-                    d = min(d, closest[i])
-                reduced[i] = d
-                new_total += weights[i] * d
+            new_total = _draw_near(columns, weights, pick, closest, step > 0, reduced)
             if new_total < best_total:
                 best_total = new_total
                 chosen[step] = pick
                 best_reduced, reduced = reduced, best_reduced
         closest, best_reduced = best_reduced, closest
+
+
+@jit
+def _draw_near(
+    columns: NDArray[np.float64],  # IN  (channels, n) points
+    weights: NDArray[np.float64],  # IN  (n,)
+    pick: int,
+    closest: NDArray[np.float64],  # IN  (n,) squared distances so far
+    has_closest: bool,
+    reduced: NDArray[np.float64],  # OUT (n,) the same with this point
+) -> float:
+    """Add a point to those that distances are measured to; tell their weighted sum."""
+    reduced[:] = 0.0
+    for channel in range(columns.shape[0]):
+        column = columns[channel]
+        for i in range(column.size):
+            delta = column[i] - column[pick]
+            reduced[i] += delta * delta
+    if has_closest:
+        for i in range(reduced.size):
+            reduced[i] = min(reduced[i], closest[i])
+    a = b = c = d = 0.0  # four sums, so that one addition need not wait for another
+    whole = reduced.size & ~3
+    for i in range(0, whole, 4):
+        a += weights[i] * reduced[i]
+        b += weights[i + 1] * reduced[i + 1]
+        c += weights[i + 2] * reduced[i + 2]
+        d += weights[i + 3] * reduced[i + 3]
+    for i in range(whole, reduced.size):
+        a += weights[i] * reduced[i]
+    return a + b + c + d
+
+
+@jit
+def worst_of_each(
+    labels: NDArray[np.int32],  # IN  (n,)
+    missed: NDArray[np.float64],  # IN  (n,) at least 0
+    worst: NDArray[np.int64],  # OUT (k,) index of each label's greatest; 0 where it has none
+) -> None:
+    """Find the value of every label that is greatest; of equal ones the first."""
+    worst[:] = 0
+    greatest = np.full(worst.size, -1.0)
+    for i in range(labels.size):
+        label = labels[i]
+        if missed[i] > greatest[label]:
+            greatest[label] = missed[i]
+            worst[label] = i

@@ -24,6 +24,7 @@ from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
 from bigquant.histogram import count_rows
 from bigquant.nearest import assign
+from bigquant.parallel_fit import plan_fit
 
 ALGORITHMS = ("auto", "histogram", "dask-ml")
 
@@ -154,15 +155,11 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
             init = np.asarray(init, np.float64)
         elif init != "random":
             init = "k-means++"
-        found: lloyd.Fit = dask.delayed(lloyd.fit, pure=False)(
-            dask.delayed(histogram, traverse=False),
-            self.n_clusters,
-            init=init,
-            n_init=None if self.n_init == "auto" else self.n_init,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            seed=check_random_state(self.random_state).randint(2**31 - 1),
-        ).compute()
+        n_init = None if self.n_init == "auto" else self.n_init
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        choices = (init, n_init, self.max_iter, self.tol, seed)
+        source = dask.delayed(histogram, traverse=False)
+        found: lloyd.Fit = plan_fit(source, self.n_clusters, *choices).compute()
         n_distinct, n_features = found.centers.shape
         if n_distinct < self.n_clusters:
             warnings.warn(

@@ -10,6 +10,8 @@ quantization" (2011); the numbers are those of Lloyd's algorithm on all pixels.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,63 +98,124 @@ def fit(
     InputError
         If there are no colours, or `init` has other channels than they.
     """
+    if isinstance(init, str):
+        search = Search.plan(histogram, n_clusters, init, n_init, max_iter, tol, seed)
+        chosen = search.choose([search.run(range(search.n_runs))])
+        return search.finish(histogram, [search.improve(each) for each in chosen])
+    n_colors, channels = _shape(histogram)
+    if init.shape[1] != channels:
+        raise InputError(f"init has {init.shape[1]} features, the data {channels}")
+    everything = levels_of(histogram)[-1]
+    centers = init[: min(n_clusters, n_colors)].astype(np.float64)
+    return _settle(everything, centers, max_iter, tol * everything.variance())
+
+
+def _shape(histogram: ColorHistogram) -> tuple[int, int]:
     n_colors, channels = histogram.colors.shape
     if not n_colors:
         raise InputError("no row has a weight above 0: there is nothing to fit")
-    if not isinstance(init, str) and init.shape[1] != channels:
-        raise InputError(f"init has {init.shape[1]} features, the data {channels}")
-    n_clusters = min(n_clusters, n_colors)
-    levels = levels_of(histogram)
-    everything = levels[-1]
-    limit = tol * everything.variance()
-    if isinstance(init, str):
-        found = _search(histogram, levels, n_clusters, init, n_init, max_iter, limit, seed)
-        centers = found.centers
-    else:
-        centers = init[:n_clusters].astype(np.float64)
+    return n_colors, channels
+
+
+def _settle(everything: PointSet, centers: Floats, max_iter: int, limit: float) -> Fit:
     found = _run(everything, centers, max_iter, limit)
     return Fit(found.centers, everything.inertia(found.centers), found.n_iter)
 
 
-def _search(
-    histogram: ColorHistogram,
-    levels: list[PointSet],
-    n_clusters: int,
-    init: str,
-    n_init: int | None,
-    max_iter: int,
-    limit: float,
-    seed: int,
-) -> Fit:
-    """Find good centres on the coarser levels."""
-    seeds = first_with(levels, _SEED_POINTS * n_clusters)
-    n_points = max(_LEAST_POINTS, _SEARCH_POINTS * n_clusters)
-    coarse, finer = level_of(histogram, levels, n_points)
-    distances = coarse.size * n_clusters
-    n_short = min(max(1, _SHORT_DISTANCES // distances), _SHORT_RUNS)
-    found = []
-    for run in range(max(n_short, n_init or 1)):
-        rng = np.random.default_rng([seed, run])
-        start = _seed_centers(levels[seeds], n_clusters, init, rng)
-        short = min(_SHORT_ITER, max_iter)
-        found.append(_run(coarse, start, short, limit * _COARSE_TOL))
-    found.sort(key=lambda fit: fit.inertia)
-    if distances <= _BREATH_DISTANCES and n_clusters <= _BREATH_CLUSTERS:
-        kept = _different(found, n_init or max(1, min(_KEPT, _KEPT_DISTANCES // distances)))
-        found = [_breathe(coarse, each, max_iter, limit) for each in kept]
-    best = min(found, key=lambda fit: fit.inertia)
-    for level in levels[finer:-1]:
-        best = _run(level, best.centers, max_iter, limit * _COARSE_TOL)
-    return best
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A fit in parts, of which those between the plan and the finish can run side by side.
+
+    Parameters
+    ----------
+    seeds, coarse : PointSet
+        Few points: those that starts are drawn from, and those that centres are searched on.
+    n_clusters, init, max_iter, seed
+        As for `fit`, with no more clusters than colours.
+    limit : float
+        Squared shift of the centres at which a run on all colours stops.
+    n_runs, n_kept : int
+        Short runs, and the most of them that are improved.
+    """
+
+    seeds: PointSet
+    coarse: PointSet
+    n_clusters: int
+    init: str
+    max_iter: int
+    seed: int
+    limit: float
+    n_runs: int
+    n_kept: int
+
+    @classmethod
+    def plan(
+        cls,
+        histogram: ColorHistogram,
+        n_clusters: int,
+        init: str,
+        n_init: int | None,
+        max_iter: int,
+        tol: float,
+        seed: int,
+    ) -> Search:
+        """Choose the points and the number of runs; parameters are as for `fit`."""
+        n_clusters = min(n_clusters, _shape(histogram)[0])
+        levels = levels_of(histogram)
+        coarse = level_of(histogram, levels, _n_points(n_clusters))
+        distances = coarse.size * n_clusters
+        n_runs = min(max(1, _SHORT_DISTANCES // distances), _SHORT_RUNS)
+        return cls(
+            levels[first_with(levels, _SEED_POINTS * n_clusters)],
+            coarse,
+            n_clusters,
+            init,
+            max_iter,
+            seed,
+            limit=tol * levels[-1].variance(),
+            n_runs=max(n_runs, n_init or 1),
+            n_kept=n_init or max(1, min(_KEPT, _KEPT_DISTANCES // distances)),
+        )
+
+    def run(self, numbers: Iterable[int]) -> list[Fit]:
+        """Run from the starts of these numbers, for a few iterations each."""
+        found = []
+        for number in numbers:
+            rng = np.random.default_rng([self.seed, number])
+            start = _seed_centers(self.seeds, self.n_clusters, self.init, rng)
+            short = min(_SHORT_ITER, self.max_iter)
+            found.append(_run(self.coarse, start, short, self.limit * _COARSE_TOL))
+        return found
+
+    def choose(self, found: list[list[Fit]]) -> list[Fit]:
+        """Choose the best that are no repetitions of better ones, as their inertia tells."""
+        chosen: list[Fit] = []
+        for each in sorted(itertools.chain(*found), key=lambda fit: fit.inertia):
+            is_new = not chosen or each.inertia > chosen[-1].inertia * _SAME
+            if is_new and len(chosen) < self.n_kept:
+                chosen.append(each)
+        return chosen
+
+    def improve(self, found: Fit) -> Fit:
+        """Move centres to where they help more, unless there is too much to do."""
+        k = self.n_clusters
+        if self.coarse.size * k > _BREATH_DISTANCES or k > _BREATH_CLUSTERS:
+            return found
+        return _breathe(self.coarse, found, self.max_iter, self.limit)
+
+    def finish(self, histogram: ColorHistogram, found: list[Fit]) -> Fit:
+        """Refine the best on finer levels, and at last on all colours."""
+        levels = levels_of(histogram)
+        finer = first_with(levels, _n_points(self.n_clusters))
+        best = min(found, key=lambda fit: fit.inertia)
+        for level in levels[finer:-1]:
+            best = _run(level, best.centers, self.max_iter, self.limit * _COARSE_TOL)
+        return _settle(levels[-1], best.centers, self.max_iter, self.limit)
 
 
-def _different(found: list[Fit], most: int) -> list[Fit]:
-    """Choose the best that are no repetitions of better ones, as their inertia tells."""
-    chosen: list[Fit] = []
-    for each in found:
-        if len(chosen) < most and (not chosen or each.inertia > chosen[-1].inertia * _SAME):
-            chosen.append(each)
-    return chosen
+def _n_points(n_clusters: int) -> int:
+    """Tell how many points so many centres are searched on."""
+    return max(_LEAST_POINTS, _SEARCH_POINTS * n_clusters)
 
 
 def _seed_centers(level: PointSet, n_clusters: int, init: str, rng: np.random.Generator) -> Floats:
@@ -174,12 +237,13 @@ def _breathe(level: PointSet, best: Fit, max_iter: int, limit: float) -> Fit:
     """
     k = len(best.centers)
     moved = min(max(16, k // _BREATH), k, level.size // 2)
+    worst = np.empty(k, np.int64)
     while moved:
         labels, distances = level.assign(best.centers)
         missed = level.weights * distances
         by_cluster = np.argsort(-np.bincount(labels, missed, k), kind="stable")
-        worst = [np.argmax(np.where(labels == j, missed, -1)) for j in by_cluster[:moved]]
-        added = level.points[worst]
+        kernels.worst_of_each(labels, missed, worst)
+        added = level.points[worst[by_cluster[:moved]]]
         more = _run(level, np.vstack([best.centers, added]), min(_IN_ITER, max_iter), limit)
         fewer = _merged(more.centers, level.gather(more.centers).masses, moved)
         found = _run(level, fewer, min(_OUT_ITER, max_iter), limit)

@@ -90,19 +90,16 @@ def levels_of(histogram: ColorHistogram) -> list[PointSet]:
     return [*(level for level in levels if level.size <= everything.size // 2), everything]
 
 
-def level_of(
-    histogram: ColorHistogram, levels: list[PointSet], n_points: int
-) -> tuple[PointSet, int]:
-    """Make the coarsest level of so many points, and tell which of `levels` are finer.
+def level_of(histogram: ColorHistogram, levels: list[PointSet], n_points: int) -> PointSet:
+    """Make the coarsest level of so many points.
 
     Between two depths of a tree those cubes are divided whose colours vary most.
     """
     finer = first_with(levels, n_points)
     level, tree = levels[finer], histogram.tree
     if tree is None or not isinstance(level, Cubes) or not finer:
-        return level, finer
-    mixed = Cubes(divide(tree, _DEPTHS[finer - 1], n_points))
-    return mixed, finer
+        return level
+    return Cubes(divide(tree, _DEPTHS[finer - 1], n_points))
 
 
 def first_with(levels: list[PointSet], n_points: int) -> int:

@@ -34,14 +34,14 @@ def test_counts_are_those_of_numpy_and_the_table_is_left_empty(channels, alpha, 
     pixels = rng.integers(0, 3, (7, 9, channels + alpha)).astype(np.uint8) * 100
     table = empty_table(channels)
     n = kernels.count_codes(pixels, channels, *table)
-    colors, counts = np.empty((n, channels), np.uint8), np.empty(n, np.uint64)
+    colors, counts = np.empty((n + 1, channels), np.uint8), np.empty(n + 1, np.uint64)
     kernels.drain_table(table[0].view(np.uint64), *table, colors, counts)
     rows = pixels.reshape(-1, channels + alpha)
     if alpha:
         rows = rows[rows[:, -1] > 0, :-1]
     expected, times = reference.count(rows)
-    np.testing.assert_array_equal(colors, expected)
-    np.testing.assert_array_equal(counts, times)
+    np.testing.assert_array_equal(colors[:n], expected)
+    np.testing.assert_array_equal(counts[:n], times)
     assert not any(part.any() for part in table)
 
 
@@ -50,9 +50,9 @@ def test_counts_beyond_a_byte():
     pixels = np.repeat(np.arange(8, dtype=np.uint8), counts)[None, :, None]
     table = empty_table(1)
     n = kernels.count_codes(pixels, 1, *table)
-    colors, found = np.empty((n, 1), np.uint8), np.empty(n, np.uint64)
+    colors, found = np.empty((n + 1, 1), np.uint8), np.empty(n + 1, np.uint64)
     kernels.drain_table(table[0].view(np.uint64), *table, colors, found)
-    np.testing.assert_array_equal(found, counts)
+    np.testing.assert_array_equal(found[:n], counts)
     assert not any(part.any() for part in table)
 
 
@@ -187,6 +187,31 @@ def test_plus_plus_draws_by_weight_times_squared_distance():
         picks.append(chosen[1])
     shares = np.bincount(picks, minlength=3) / 1000
     np.testing.assert_allclose(shares, [0, 2 / 11, 9 / 11], atol=0.002)
+
+
+@pytest.mark.parametrize("n", [5, 8, 51])
+def test_of_each_draw_s_trials_the_one_is_kept_that_lowers_the_error_most(n, rng):
+    points, weights, draws = rng.random((n, 3)), rng.random(n), rng.random((5, 4))
+    chosen = np.empty(5, np.int64)
+    kernels.plus_plus(points, weights, draws, chosen)
+    closest = np.ones(n)
+    for step in range(5):
+        shares = np.cumsum(weights * closest)
+        picks = np.searchsorted(shares, draws[step, : 4 if step else 1] * shares[-1], side="right")
+        apart = ((points[:, None] - points[picks]) ** 2).sum(axis=2)
+        reduced = np.minimum(closest[:, None], apart) if step else apart
+        best = np.argmin(weights @ reduced)
+        assert chosen[step] == picks[best]
+        closest = reduced[:, best]
+
+
+def test_the_worst_of_each_label_is_the_first_of_its_greatest(rng):
+    labels, missed = rng.integers(0, 6, 40).astype(np.int32), rng.integers(0, 5, 40).astype(float)
+    labels[labels == 3] = 4
+    worst = np.empty(6, np.int64)
+    kernels.worst_of_each(labels, missed, worst)
+    expected = [np.argmax(np.where(labels == label, missed, -1)) for label in range(6)]
+    assert worst.tolist() == expected
 
 
 # ---------------------------------------------------------------- where machine code is kept

@@ -12,8 +12,10 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
 
-from bigquant import KMeans
+from bigquant import KMeans, lloyd
+from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
 
 
@@ -130,6 +132,18 @@ def test_data_is_read_once_by_fit(pixels):
 def test_starts_by_name(pixels, init):
     model = KMeans(4, init=init, random_state=np.random.RandomState(3)).fit(pixels)
     assert model.cluster_centers_.shape == (4, 3)
+
+
+@pytest.mark.parametrize(("k", "n_init"), [(5, "auto"), (32, "auto"), (32, 1), (9, 20), (128, 3)])
+def test_runs_side_by_side_give_the_bits_of_runs_in_turn(pixels, k, n_init):
+    histogram = ColorHistogram.create(3, np.uint8).add(pixels)
+    seed = check_random_state(7).randint(2**31 - 1)
+    expected = lloyd.fit(histogram, k, n_init=None if n_init == "auto" else n_init, seed=seed)
+    for scheduler in ("sync", "threads"):
+        with dask.config.set(scheduler=scheduler):
+            found = KMeans(k, n_init=n_init, random_state=7).fit_histogram(histogram)
+        assert found.cluster_centers_.tobytes() == expected.centers.tobytes()
+        assert (found.inertia_, found.n_iter_) == (expected.inertia, expected.n_iter)
 
 
 def test_fewer_distinct_rows_than_clusters_are_said_so():

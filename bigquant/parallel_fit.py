@@ -1,0 +1,47 @@
+"""The engine's runs as Dask tasks, side by side: a delayed histogram in, a delayed fit out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dask
+import numpy as np
+from dask.delayed import Delayed
+from numpy.typing import NDArray
+
+from bigquant import lloyd
+
+#: Tasks that the short runs of a search are spread over.
+_PARTS = 4
+
+
+def plan_fit(
+    histogram: Delayed,
+    n_clusters: int,
+    init: str | NDArray[np.float64],
+    n_init: int | None,
+    max_iter: int,
+    tol: float,
+    seed: int,
+) -> Delayed:
+    """Plan what `lloyd.fit` does, to the same bits; parameters are the same.
+
+    The search is planned where the histogram lies, and computed until its best starts are
+    known; their improvement, and the last iterations on all colours, are what is left.
+    """
+
+    def task(function: Any, *arguments: Any, **options: Any) -> Delayed:
+        planned: Delayed = dask.delayed(function, pure=False)(*arguments, **options)
+        return planned
+
+    if not isinstance(init, str):
+        options = {"init": init, "max_iter": max_iter, "tol": tol}
+        return task(lloyd.fit, histogram, n_clusters, **options)
+    plan = task(lloyd.Search.plan, histogram, n_clusters, init, n_init, max_iter, tol, seed)
+    histogram, plan = dask.persist(histogram, plan)
+    n_runs = plan.n_runs.compute()
+    parts = [range(start, n_runs, _PARTS) for start in range(min(n_runs, _PARTS))]
+    runs = [task(lloyd.Search.run, plan, part) for part in parts]
+    chosen = task(lloyd.Search.choose, plan, runs).compute()
+    improved = [task(lloyd.Search.improve, plan, each) for each in chosen]
+    return task(lloyd.Search.finish, plan, histogram, improved)
