@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant import omezarr, tiff_writer
-from bigquant.atomic import check_apart, check_target, complete_or_nothing
+from bigquant.atomic import (
+    check_apart,
+    check_target,
+    complete_or_nothing,
+    keep_if_interrupted,
+    unfinished,
+)
 from bigquant.errors import BigquantError, InputError
 from bigquant.levels import Content, settle, write_levels
 from bigquant.palette import Palette
+from bigquant.rests import Rests
 from bigquant.source import Source, Tag
 from bigquant.tiling import Level, plan_pyramid
 
@@ -70,7 +78,8 @@ def write_zarr(
     content: str = "both",
     overwrite: bool = False,
     with_palette: bool = True,
-) -> None:
+    plan: str | None = None,
+) -> tuple[int, int]:
     """Write an OME-Zarr 0.5 group (Zarr v3, sharded) and the palette beside it.
 
     Parameters
@@ -88,6 +97,14 @@ def write_zarr(
         Whether an output of that name may be replaced.
     with_palette : bool
         Whether the palette is also written beside it, as NAME.palette.json.
+    plan : str, optional
+        What is to be done, see `unfinished_palette`: what an interrupted run of the same plan
+        has written is kept.
+
+    Returns
+    -------
+    n_done, n_blocks : int
+        How many blocks were written already, of how many.
     """
     check_output(path, content, overwrite, source.path, with_palette=with_palette)
     tiers = plan_pyramid(labels.chunks)
@@ -98,20 +115,23 @@ def write_zarr(
         nodata=bool(palette.first_label),
         table=palette.table,
     )
-    with _outputs(path, palette if with_palette else None, overwrite) as temporary:
-        omezarr.create_group(
-            str(temporary),
-            levels,
-            colors=palette.colors,
-            label_dtype=palette.label_dtype,
-            first_label=palette.first_label,
-            content=content,
-            pixel_size=source.pixel_size,
-            attributes={"palette": palette.as_json(), "source": source.as_attributes()},
-        )
+    with _outputs(path, palette if with_palette else None, overwrite, plan) as temporary:
+        if not temporary.exists():
+            omezarr.create_group(
+                str(temporary),
+                levels,
+                colors=palette.colors,
+                label_dtype=palette.label_dtype,
+                first_label=palette.first_label,
+                content=content,
+                pixel_size=source.pixel_size,
+                attributes={"palette": palette.as_json(), "source": source.as_attributes()},
+            )
+        rests = _kept_rests(temporary.parent, plan)
         sink = omezarr.Sink(str(temporary), levels)
-        write_levels(labels, tiers, parts, sink, str(path))
+        counts = write_levels(labels, tiers, parts, sink, str(path), rests)
         _check_complete(str(path), sink.missing())
+    return counts
 
 
 def write_tiff(
@@ -123,13 +143,14 @@ def write_tiff(
     content: str = "both",
     overwrite: bool = False,
     with_palette: bool = True,
-) -> None:
+    plan: str | None = None,
+) -> tuple[int, int]:
     """Write a tiled BigTIFF and the palette beside it.
 
     While labels fit 8 bits it is a palette image, whatever `content` is. Above, it is an RGB
     (or gray) image, or with ``content="labels"`` a 16-bit gray one. Resolution, colour
     profile, orientation and GeoTIFF tags of `source` are copied. Parameters are as for
-    `write_zarr`.
+    `write_zarr`, and so is what is returned.
     """
     check_output(path, content, overwrite, source.path, with_palette=with_palette)
     indexed = palette.label_dtype == np.uint8
@@ -143,13 +164,14 @@ def write_tiff(
         nodata=bool(palette.first_label),
         table=palette.table,
     )
-    with _outputs(path, palette if with_palette else None, overwrite) as temporary:
-        _write_tiles(
+    with _outputs(path, palette if with_palette else None, overwrite, plan) as temporary:
+        return _write_tiles(
             temporary,
             str(path),
             labels,
             plan_pyramid(labels.chunks),
             parts,
+            _kept_rests(temporary.parent, plan),
             source=source,
             tags=tags,
             colormap=tiff_writer.colormap_of(palette.table) if indexed else None,
@@ -177,14 +199,26 @@ def write_palette(
         palette.save(folder / target.name)
 
 
+def unfinished_palette(path: str | os.PathLike[str], plan: str) -> Palette | None:
+    """Get the palette of an interrupted run of the same plan, if there was one."""
+    folder = unfinished(path, plan)
+    try:
+        return Palette.load(folder / palette_path(path).name) if folder else None
+    except InputError:
+        return None
+
+
 @contextmanager
 def _outputs(
-    path: str | os.PathLike[str], palette: Palette | None, overwrite: bool
+    path: str | os.PathLike[str],
+    palette: Palette | None,
+    overwrite: bool,
+    plan: str | None = None,
 ) -> Iterator[Path]:
     """Hand out the temporary name of an output, which appears with its palette file if any."""
     target, model = Path(os.path.abspath(path)), palette_path(path)
     paths = (path,) if palette is None else (path, model)
-    with complete_or_nothing(*paths, overwrite=overwrite, settle=settle) as folder:
+    with complete_or_nothing(*paths, overwrite=overwrite, settle=settle, plan=plan) as folder:
         if palette is not None:
             palette.save(folder / model.name)
         yield folder / target.name
@@ -196,15 +230,18 @@ def _write_tiles(
     pixels: da.Array,
     tiers: list[list[Level]],
     parts: Content,
+    rests: Rests | None = None,
     *,
     source: Source,
     tags: tuple[Tag, ...] = (),
     colormap: NDArray[np.uint16] | None = None,
     description: str | None = None,
-) -> None:
+) -> tuple[int, int]:
     sink = tiff_writer.Sink(str(temporary.parent), tuple(itertools.chain(*tiers)))
-    write_levels(pixels, tiers, parts, sink, shown)
+    counts = write_levels(pixels, tiers, parts, sink, shown, rests)
     _check_complete(shown, sink.missing())
+    if rests:  # what is copied into the TIFF is removed: from here on blocks are to be made again
+        shutil.rmtree(rests.folder)
     tiff_writer.assemble(
         str(temporary),
         sink,
@@ -217,6 +254,17 @@ def _write_tiles(
         icc_profile=source.icc_profile,
         tags=tags,
     )
+    return counts
+
+
+def _kept_rests(folder: Path, plan: str | None) -> Rests | None:
+    """Make a temporary folder one that a rerun can go on with, if there is a plan."""
+    if plan is None:
+        return None
+    rests = Rests(str(folder / "rests"))
+    Path(rests.folder).mkdir(exist_ok=True)
+    keep_if_interrupted(folder, plan)
+    return rests
 
 
 def _check_complete(shown: str, missing: list[str]) -> None:
