@@ -13,7 +13,7 @@ from dask.base import DaskMethodsMixin
 
 from bigquant.palette import Palette
 from bigquant.source import Source
-from bigquant.write import write_tiff, write_zarr
+from bigquant.write import write_npy, write_png, write_tiff, write_zarr
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +71,21 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         write_tiff(
             path, self.labels, self.palette, self.source, content=content, overwrite=overwrite
         )
+
+    def to_png(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write an indexed PNG, and the palette beside it as NAME.palette.json.
+
+        It is image and labels in one: pixels are labels, and the palette gives their colours;
+        a label 0 that is reserved is transparent. For up to 256 labels and 2**30 pixels.
+        """
+        write_png(path, self.labels, self.palette, self.source, overwrite=overwrite)
+
+    def to_npy(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the labels (y, x), uint8 or uint16, as a ``.npy`` file, and the palette beside it.
+
+        The palette file is NAME.palette.json.
+        """
+        write_npy(path, self.labels, self.palette, self.source, overwrite=overwrite)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.asarray(self.image, dtype=dtype)

@@ -1,6 +1,6 @@
-"""Label or colour blocks -> OME-Zarr or TIFF, complete or not at all.
+"""Label or colour blocks -> OME-Zarr, TIFF, PNG or .npy, complete or not at all.
 
-Blocks are whole shards or whole tiles: two tasks that wrote into one shard would lose each
+Blocks are whole shards, tiles or files: two tasks that wrote into one shard would lose each
 other's data without a word.
 """
 
@@ -17,7 +17,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant import omezarr, tiff_writer
+from bigquant import flat_writer, omezarr, tiff_writer
 from bigquant.atomic import check_apart, check_target, complete_or_nothing
 from bigquant.errors import BigquantError, InputError
 from bigquant.levels import Content, settle, write_levels
@@ -157,6 +157,57 @@ def write_tiff(
         )
 
 
+def write_png(
+    path: str | os.PathLike[str],
+    labels: da.Array,
+    palette: Palette,
+    source: Source,
+    *,
+    content: str = "both",
+    overwrite: bool = False,
+    with_palette: bool = True,
+) -> None:
+    """Write an indexed PNG, image and labels in one, and the palette beside it.
+
+    Raises an `InputError` above 256 labels, 2**30 pixels or a million pixels a side.
+    Resolution and colour profile of `source` are kept. Parameters are as for `write_zarr`.
+    """
+    check_output(path, content, overwrite, source.path, with_palette=with_palette)
+    flat_writer.check_room(str(path), "png", labels.shape, len(palette.table), content)
+    with _outputs(path, palette if with_palette else None, overwrite) as temporary:
+        stored = temporary.with_name("labels.part")
+        _write_rows(stored, str(path), labels)
+        flat_writer.save_png(
+            temporary,
+            stored,
+            table=palette.table,
+            transparent=bool(palette.first_label),
+            description=palette.as_json(),
+            source=source,
+        )
+
+
+def write_npy(
+    path: str | os.PathLike[str],
+    labels: da.Array,
+    palette: Palette,
+    source: Source,
+    *,
+    content: str = "both",
+    overwrite: bool = False,
+    with_palette: bool = True,
+) -> None:
+    """Write the labels (y, x) as a ``.npy`` file, and the palette beside it.
+
+    uint8, or little-endian uint16; ``content="image"`` is refused. Parameters are as for
+    `write_zarr`.
+    """
+    check_output(path, content, overwrite, source.path, with_palette=with_palette)
+    flat_writer.check_room(str(path), "npy", labels.shape, len(palette.table), content)
+    with _outputs(path, palette if with_palette else None, overwrite) as temporary:
+        _write_rows(temporary, str(path), labels)
+
+
 def write_rgb_tiff(
     path: str | os.PathLike[str], image: da.Array, *, overwrite: bool = False
 ) -> None:
@@ -217,6 +268,15 @@ def _write_tiles(
         icc_profile=source.icc_profile,
         tags=tags,
     )
+
+
+def _write_rows(temporary: Path, shown: str, labels: da.Array) -> None:
+    """Write labels as a ``.npy`` file; its parts lie beside it meanwhile."""
+    level = plan_pyramid(labels.chunks)[0][0]
+    sink = flat_writer.Sink(str(temporary.parent), level, labels.dtype.newbyteorder("<"))
+    write_levels(labels, [[level]], Content(labels=True, channels=0), sink, shown)
+    _check_complete(shown, sink.missing())
+    flat_writer.assemble(temporary, sink)
 
 
 def _check_complete(shown: str, missing: list[str]) -> None:
