@@ -117,8 +117,8 @@ def name_outputs(
     elif os.path.isdir(output) or output.endswith(("/", os.sep)) or len(inputs) > 1:
         outputs = [str(Path(output) / (_stem(name) + suffix)) for name in inputs]
     else:
-        known = ", ".join(f".{name}" for name in FORMATS)
-        raise InputError(f"{output}: an output's name ends in {known}, a folder's in /")
+        known, last = ", ".join(f".{name}" for name in FORMATS[:-1]), FORMATS[-1]
+        raise InputError(f"{output}: an output's name ends in {known} or .{last}, a folder's in /")
     _check_distinct(inputs, outputs)
     return outputs
 

@@ -81,7 +81,7 @@ def test_outputs_bear_the_names_of_their_inputs(inputs, output, format_, expecte
         (["a.png", "a.tif"], "o/", "a.png and a.tif would both become o/a.zarr"),
         (["x/a.png", "y/a.png"], "o", "would both become o/a.zarr"),
         (["a.png", "a.png"], None, "would both become"),
-        (["a.png"], "o", "ends in .zarr, .tif, .png, .npy, a folder"),
+        (["a.png"], "o", "ends in .zarr, .tif, .png or .npy"),
         (["https://x.org/a.tif"], None, "say where the output goes"),
     ],
 )
