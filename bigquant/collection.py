@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bigquant import flat_writer
 from bigquant.atomic import check_target
+from bigquant.bands import split_channels
 from bigquant.errors import BigquantError, InputError
 from bigquant.image import Image
 from bigquant.inputs import format_of
@@ -21,10 +23,14 @@ from bigquant.resume import plan_of
 from bigquant.write import (
     check_output,
     unfinished_palette,
+    write_npy,
     write_palette,
+    write_png,
     write_tiff,
     write_zarr,
 )
+
+_WRITERS = {"zarr": write_zarr, "tif": write_tiff, "png": write_png, "npy": write_npy}
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,22 @@ def open_files(
     return Job(images, targets, failures, palette, reading, content, strict, overwrite)
 
 
+def check_room(job: Job, k: int) -> None:
+    """Find out, before any work, if every output can hold its image in k colours.
+
+    Raises
+    ------
+    InputError
+        If one cannot: PNG and ``.npy`` cannot hold everything.
+    """
+    reserved = any(split_channels(image.shape[2])[1] for image in job.images.values())
+    for name, image in job.images.items():
+        target = job.targets[name]
+        flat_writer.check_room(
+            target, format_of(target), image.shape[:2], k + reserved, job.content
+        )
+
+
 def quantize_files(
     job: Job, k: int, *, algorithm: str = "auto", random_state: int | None = 0
 ) -> Outcome:
@@ -200,8 +222,7 @@ def _resumed(job: Job, **choices: Any) -> tuple[str | None, Palette | None]:
 
 def _write(job: Job, name: str, result: QuantizedImage, plan: str | None) -> tuple[int, int]:
     target = job.targets[name]
-    write = write_tiff if format_of(target) == "tif" else write_zarr
-    return write(
+    return _WRITERS[format_of(target) or "zarr"](
         target,
         result.labels,
         result.palette,

@@ -22,7 +22,8 @@ from bigquant.inputs import FORMATS, expand, name_outputs
 @click.option(
     "-o",
     "--output",
-    help="OUT.zarr or OUT.tif, or a folder.  [default: INPUT with the suffix .k32.zarr]",
+    help="OUT.zarr, OUT.tif, OUT.png or OUT.npy, or a folder.  "
+    "[default: INPUT with the suffix .k32.zarr]",
 )
 @click.option(
     "--format",
@@ -89,7 +90,12 @@ def fit(
     it as NAME.palette.json.
     """
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
-    from bigquant.collection import made_folder, open_files, quantize_files  # noqa: PLC0415
+    from bigquant.collection import (  # noqa: PLC0415
+        check_room,
+        made_folder,
+        open_files,
+        quantize_files,
+    )
     from bigquant.pipeline import check_k  # noqa: PLC0415
     from bigquant.terminal import stage_progress, unpack  # noqa: PLC0415
 
@@ -106,6 +112,7 @@ def fit(
         job = open_files(
             inputs, outputs, reading=reading, content=content, strict=strict, overwrite=overwrite
         )
+        check_room(job, k)
         address = None if workers else scheduler
         unpacking = {}
         if len(inputs) == 1 and not address:

@@ -1,6 +1,6 @@
-"""Label or colour blocks -> OME-Zarr or TIFF, complete or not at all.
+"""Label or colour blocks -> OME-Zarr, TIFF, PNG or .npy, complete or not at all.
 
-Blocks are whole shards or whole tiles: two tasks that wrote into one shard would lose each
+Blocks are whole shards, tiles or files: two tasks that wrote into one shard would lose each
 other's data without a word.
 """
 
@@ -18,7 +18,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant import omezarr, tiff_writer
+from bigquant import flat_writer, omezarr, tiff_writer
 from bigquant.atomic import (
     check_apart,
     check_target,
@@ -171,12 +171,67 @@ def write_tiff(
             labels,
             plan_pyramid(labels.chunks),
             parts,
-            _kept_rests(temporary.parent, plan),
+            plan,
             source=source,
             tags=tags,
             colormap=tiff_writer.colormap_of(palette.table) if indexed else None,
             description=json.dumps({"bigquant": palette.as_json()}),
         )
+
+
+def write_png(
+    path: str | os.PathLike[str],
+    labels: da.Array,
+    palette: Palette,
+    source: Source,
+    *,
+    content: str = "both",
+    overwrite: bool = False,
+    with_palette: bool = True,
+    plan: str | None = None,
+) -> tuple[int, int]:
+    """Write an indexed PNG, image and labels in one, and the palette beside it.
+
+    Raises an `InputError` above 256 labels, 2**30 pixels or a million pixels a side.
+    Resolution and colour profile of `source` are kept. Parameters are as for `write_zarr`, and
+    so is what is returned.
+    """
+    check_output(path, content, overwrite, source.path, with_palette=with_palette)
+    flat_writer.check_room(str(path), "png", labels.shape, len(palette.table), content)
+    with _outputs(path, palette if with_palette else None, overwrite, plan) as temporary:
+        stored = temporary.with_name("labels.part")
+        counts = _write_rows(stored, str(path), labels, plan)
+        flat_writer.save_png(
+            temporary,
+            stored,
+            table=palette.table,
+            transparent=bool(palette.first_label),
+            description=palette.as_json(),
+            source=source,
+        )
+    return counts
+
+
+def write_npy(
+    path: str | os.PathLike[str],
+    labels: da.Array,
+    palette: Palette,
+    source: Source,
+    *,
+    content: str = "both",
+    overwrite: bool = False,
+    with_palette: bool = True,
+    plan: str | None = None,
+) -> tuple[int, int]:
+    """Write the labels (y, x) as a ``.npy`` file, and the palette beside it.
+
+    uint8, or little-endian uint16; ``content="image"`` is refused. Parameters are as for
+    `write_zarr`, and so is what is returned.
+    """
+    check_output(path, content, overwrite, source.path, with_palette=with_palette)
+    flat_writer.check_room(str(path), "npy", labels.shape, len(palette.table), content)
+    with _outputs(path, palette if with_palette else None, overwrite, plan) as temporary:
+        return _write_rows(temporary, str(path), labels, plan)
 
 
 def write_rgb_tiff(
@@ -230,7 +285,7 @@ def _write_tiles(
     pixels: da.Array,
     tiers: list[list[Level]],
     parts: Content,
-    rests: Rests | None = None,
+    plan: str | None = None,
     *,
     source: Source,
     tags: tuple[Tag, ...] = (),
@@ -238,10 +293,7 @@ def _write_tiles(
     description: str | None = None,
 ) -> tuple[int, int]:
     sink = tiff_writer.Sink(str(temporary.parent), tuple(itertools.chain(*tiers)))
-    counts = write_levels(pixels, tiers, parts, sink, shown, rests)
-    _check_complete(shown, sink.missing())
-    if rests:  # what is copied into the TIFF is removed: from here on blocks are to be made again
-        shutil.rmtree(rests.folder)
+    counts = _write_parts(pixels, tiers, parts, sink, shown, temporary.parent, plan)
     tiff_writer.assemble(
         str(temporary),
         sink,
@@ -265,6 +317,34 @@ def _kept_rests(folder: Path, plan: str | None) -> Rests | None:
     Path(rests.folder).mkdir(exist_ok=True)
     keep_if_interrupted(folder, plan)
     return rests
+
+
+def _write_rows(temporary: Path, shown: str, labels: da.Array, plan: str | None) -> tuple[int, int]:
+    """Write labels as a ``.npy`` file; its parts lie beside it meanwhile."""
+    level = plan_pyramid(labels.chunks)[0][0]
+    sink = flat_writer.Sink(str(temporary.parent), level, labels.dtype.newbyteorder("<"))
+    parts = Content(labels=True, channels=0)
+    counts = _write_parts(labels, [[level]], parts, sink, shown, temporary.parent, plan)
+    flat_writer.assemble(temporary, sink)
+    return counts
+
+
+def _write_parts(
+    pixels: da.Array,
+    tiers: list[list[Level]],
+    parts: Content,
+    sink: tiff_writer.Sink | flat_writer.Sink,
+    shown: str,
+    folder: Path,
+    plan: str | None = None,
+) -> tuple[int, int]:
+    """Write part files into a folder, all of them, from which one file is made next."""
+    rests = _kept_rests(folder, plan)
+    counts = write_levels(pixels, tiers, parts, sink, shown, rests)
+    _check_complete(shown, sink.missing())
+    if rests:  # parts are removed as they are copied: from here on a rerun has to make them again
+        shutil.rmtree(rests.folder)
+    return counts
 
 
 def _check_complete(shown: str, missing: list[str]) -> None:
