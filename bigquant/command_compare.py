@@ -45,6 +45,11 @@ def _limits(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> d
     help=f"End with exit code 1 if METRIC ({', '.join(_LIMITED)}) is above VALUE; may be repeated.",
 )
 @options.reading
+@click.option(
+    "--a-only",
+    is_flag=True,
+    help="--bands to --select are for A only, of which B is, say, the quantized image.",
+)
 @options.cluster
 @options.quiet
 @options.shared
@@ -52,6 +57,7 @@ def compare(
     a: str,
     b: str,
     limits: dict[str, float],
+    a_only: bool,
     workers: int | None,
     scheduler: str | None,
     quiet: bool,
@@ -62,7 +68,8 @@ def compare(
 
     MSE is the squared error per pixel, summed over the channels; PSNR is per channel value.
     CIEDE2000 tells how different colours look: 1 can just be seen. Pixels that are masked in
-    either image are left out. The options that say what is the image are for both.
+    either image are left out. The options from --bands to --select are for both images, unless
+    --a-only says otherwise.
     """
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
     from bigquant.differences import compare as measure  # noqa: PLC0415
@@ -76,7 +83,8 @@ def compare(
 
     address = options.scheduler_address(workers, scheduler)
     reading = options.reading_options(chosen)
-    images = [open_image(name, **reading) for name in (a, b)]
+    stored = {"storage_options": reading.get("storage_options")}
+    images = [open_image(a, **reading), open_image(b, **(stored if a_only else reading))]
     if not address:
         for image in images:
             unpack(image, quiet=quiet)

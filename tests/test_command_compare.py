@@ -126,6 +126,21 @@ def test_damage_is_an_unreadable_input(run, tmp_path):
     assert "b.tif: " in err
 
 
+def test_options_are_for_both_images_or_for_a_only(run, rng):
+    """A is what the bands make of it, B is quantized already."""
+    bands = rng.integers(0, 9, (6, 40, 60), dtype=np.uint8) * np.uint8(30)
+    tifffile.imwrite("six.tif", bands, photometric="minisblack", planarconfig="separate")
+    assert run("fit six.tif -k 8 -o out.zarr --bands 3,2,1 -q") == (0, "", "")
+    palette = bigquant.Palette.load("out.zarr.palette.json")
+    facts = json.loads(run("compare six.tif out.zarr --bands 3,2,1 --a-only --json")[1])
+    assert facts["mse"] == palette.mse
+    facts = json.loads(run("compare six.tif six.tif --bands 3,2,1 --json")[1])
+    assert (facts["mse"], facts["psnr"]) == (0, None)
+    code, _, err = run("compare six.tif six.tif --bands 3,2,1 --a-only")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "six.tif: has 6 bands" in err
+
+
 def test_it_runs_on_workers(run):
     expected = run("compare a.png b.tif --json")
     assert run("compare a.png b.tif --json --workers 1") == expected
