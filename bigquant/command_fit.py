@@ -54,15 +54,7 @@ from bigquant.inputs import FORMATS, expand, name_outputs
 )
 @click.option("--strict", is_flag=True, help="Stop at the first input that cannot be read.")
 @options.reading
-@click.option(
-    "--workers", type=click.IntRange(min=1), help="Run on a local cluster of N processes."
-)
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    envvar="DASK_SCHEDULER_ADDRESS",
-    help="Run on the Dask cluster at ADDRESS, e.g. tcp://host:8786.",
-)
+@options.cluster
 @options.overwrite
 @options.quiet
 @options.shared
@@ -99,8 +91,7 @@ def fit(
     from bigquant.pipeline import check_k  # noqa: PLC0415
     from bigquant.terminal import stage_progress, unpack  # noqa: PLC0415
 
-    if workers and scheduler and _given("scheduler"):
-        raise InputError("--workers and --scheduler exclude each other: give one of them")
+    address = options.scheduler_address(workers, scheduler)
     check_k(k)
     reading = options.reading_options(chosen)
     inputs = expand(names)
@@ -113,7 +104,6 @@ def fit(
             inputs, outputs, reading=reading, content=content, strict=strict, overwrite=overwrite
         )
         check_room(job, k)
-        address = None if workers else scheduler
         unpacking = {}
         if len(inputs) == 1 and not address:
             unpacking = unpack(job.images[inputs[0]], quiet=quiet)
@@ -186,8 +176,3 @@ def _image_facts(written: Any) -> dict[str, Any]:
         "blocks": labels.npartitions,
         "output": written.path,
     }
-
-
-def _given(name: str) -> bool:
-    source = click.get_current_context().get_parameter_source(name)
-    return source is click.core.ParameterSource.COMMANDLINE
