@@ -126,7 +126,12 @@ def open_files(
 
 
 def quantize_files(
-    job: Job, k: int, *, algorithm: str = "auto", random_state: int | None = 0
+    job: Job,
+    k: int,
+    *,
+    keep: Any = None,
+    algorithm: str = "auto",
+    random_state: int | None = 0,
 ) -> Outcome:
     """Fit one palette to all inputs of a job, and write each in its colours.
 
@@ -134,7 +139,7 @@ def quantize_files(
     """
     names, failures = list(job.images), dict(job.failures)
     results, unread = quantize_images(
-        list(job.images.values()), k, algorithm=algorithm, random_state=random_state
+        list(job.images.values()), k, keep=keep, algorithm=algorithm, random_state=random_state
     )
     failures |= {names[number]: error for number, error in unread.items()}
     if job.strict and unread:
