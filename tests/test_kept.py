@@ -109,6 +109,18 @@ def test_centres_leave_kept_colours_for_where_they_help_most(n_kept, rng):
         assert (apart.min(axis=0) < 3).all()
 
 
+def test_a_centre_beside_a_kept_colour_leaves_it_what_it_has(rng):
+    """It helps more where two small blobs share one, though no two centres would merge for it."""
+    blobs = np.array([[20, 20, 20], [200, 240, 200], [240, 200, 240]])
+    points = np.repeat(blobs, [300, 5, 5], axis=0) + rng.integers(-2, 3, (310, 3))
+    kept, start = blobs[:1].astype(float), np.array([[21.0, 21, 21], [220, 220, 220]])
+    histogram = ColorHistogram(points, np.ones(310))
+    search = lloyd.Search.plan(histogram, 3, "k-means++", 1, 300, 1e-4, 0, kept)
+    found = search.improve(lloyd.Fit(start, np.inf, 0))
+    apart = np.abs(found.centers[:, None] - blobs[None, 1:]).max(axis=2)
+    assert (apart.min(axis=0) < 4).all()
+
+
 OTHERS = [["#4060a0"], ["#808080", "#707070", "#ff00ff"]]
 
 

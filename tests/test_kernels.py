@@ -195,17 +195,20 @@ def test_plus_plus_draws_by_weight_times_squared_distance(kept):
     np.testing.assert_allclose(shares, [0, 2 / 11, 9 / 11], atol=0.002)
 
 
+@pytest.mark.parametrize("n_kept", [0, 2])
 @pytest.mark.parametrize("n", [5, 8, 51])
-def test_of_each_draw_s_trials_the_one_is_kept_that_lowers_the_error_most(n, rng):
+def test_of_each_draw_s_trials_the_one_is_chosen_that_lowers_the_error_most(n, n_kept, rng):
     points, weights, draws = rng.random((n, 3)), rng.random(n), rng.random((5, 4))
+    kept = rng.random((n_kept, 3))
     chosen = np.empty(5, np.int64)
-    kernels.plus_plus(points, weights, draws, points[:0], chosen)
-    closest = np.ones(n)
+    kernels.plus_plus(points, weights, draws, kept, chosen)
+    closest = reference.nearest(points, kept)[1] if n_kept else np.ones(n)
     for step in range(5):
         shares = np.cumsum(weights * closest)
-        picks = np.searchsorted(shares, draws[step, : 4 if step else 1] * shares[-1], side="right")
+        n_trials = 4 if step or n_kept else 1
+        picks = np.searchsorted(shares, draws[step, :n_trials] * shares[-1], side="right")
         apart = ((points[:, None] - points[picks]) ** 2).sum(axis=2)
-        reduced = np.minimum(closest[:, None], apart) if step else apart
+        reduced = np.minimum(closest[:, None], apart) if step or n_kept else apart
         best = np.argmin(weights @ reduced)
         assert chosen[step] == picks[best]
         closest = reduced[:, best]
