@@ -1,27 +1,28 @@
-"""Files -> quantized files, with one palette for all: what the command `fit` does."""
+"""Files -> quantized files, with one palette for all: what `fit` and `apply` do."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bigquant.atomic import check_target
+from bigquant.atomic import check_apart, check_target
 from bigquant.errors import BigquantError, InputError
 from bigquant.image import Image
 from bigquant.inputs import format_of
-from bigquant.pipeline import quantize_images
+from bigquant.palette import Palette
+from bigquant.pipeline import apply_palette, quantize_images
 from bigquant.quantized import QuantizedImage
 from bigquant.read import open_image
-from bigquant.write import check_output, write_palette, write_tiff, write_zarr
+from bigquant.write import check_output, palette_path, write_palette, write_tiff, write_zarr
 
 
 @dataclass(frozen=True)
 class Written:
-    """An input, the output that it became, and what stands in it."""
+    """An input, the output that it became, and what stands in it, the palette as it does."""
 
     name: str
     path: str
@@ -36,13 +37,16 @@ class Outcome:
     ----------
     written : list of Written
         Outputs that are complete.
+    palette : Palette
+        With the numbers of all of them together.
     failures : Mapping
         What went wrong, by the name of the input.
     seconds : Mapping
-        Wall time of the stages "count", "fit" and "write".
+        Wall time of the stages "count" and "fit", where there were such, and "write".
     """
 
     written: list[Written]
+    palette: Palette
     failures: Mapping[str, BigquantError]
     seconds: Mapping[str, float]
 
@@ -83,6 +87,7 @@ def open_files(
     content: str = "both",
     strict: bool = False,
     overwrite: bool = False,
+    applied: str | None = None,
 ) -> Job:
     """Open all inputs and find out if all outputs can be written, before any work.
 
@@ -97,6 +102,8 @@ def open_files(
     strict : bool
         Whether an input that cannot be read ends the work, as a single one does; otherwise
         it is left out, and told at the end.
+    applied : str, optional
+        File of the palette that is to be applied: no output takes its place.
 
     Raises
     ------
@@ -119,6 +126,8 @@ def open_files(
     for name, output in zip(inputs, outputs, strict=True):
         source = images[name].source.path if name in images else None
         check_output(output, content, overwrite, source, with_palette=palette is None)
+        check_apart(output, applied)
+        check_apart(palette or palette_path(output), applied)
     if palette:
         check_target(palette, overwrite)
     targets = dict(zip(inputs, outputs, strict=True))
@@ -139,22 +148,52 @@ def quantize_files(
     failures |= {names[number]: error for number, error in unread.items()}
     if job.strict and unread:
         raise next(iter(unread.values()))
+    readable = [name for name in names if name not in failures]
+    return _write_all(job, dict(zip(readable, results, strict=True)), failures)
+
+
+def apply_files(job: Job, palette: Palette) -> Outcome:
+    """Write each input of a job in the nearest colours of a palette."""
+    if any(image.shape[2] > 2 for image in job.images.values()):
+        palette = palette.as_rgb()  # gray images join it
+    results: dict[str, QuantizedImage] = {}
+    failures = dict(job.failures)
+    for name, image in job.images.items():
+        try:
+            results[name] = apply_palette(palette, image)
+        except InputError as error:
+            if job.strict:
+                raise
+            failures[name] = error
+    if not results:
+        raise next(iter(failures.values()))
+    return _write_all(job, results, failures)
+
+
+def _write_all(
+    job: Job, results: Mapping[str, QuantizedImage], failures: dict[str, BigquantError]
+) -> Outcome:
     start = time.perf_counter()
     written = []
-    readable = [name for name in names if name not in failures]
-    for name, result in zip(readable, results, strict=True):
+    for name, result in results.items():
         try:
-            _write(job, name, result)
+            palette = _write(job, name, result)
         except BigquantError as error:
             if job.strict:
                 raise
             failures[name] = error
         else:
-            written.append(Written(name, job.targets[name], result))
+            written.append(Written(name, job.targets[name], replace(result, palette=palette)))
+    first = next(iter(results.values()))
+    palette = first.palette
+    if first.tally is not None:
+        own = [each.result.palette for each in written]
+        counts = sum((each.counts for each in own), palette.counts)
+        palette = replace(palette, counts=counts, inertia=sum(each.inertia for each in own))
     if job.palette and written:
-        write_palette(job.palette, written[0].result.palette, overwrite=job.overwrite)
-    seconds = {**results[0].seconds, "write": time.perf_counter() - start}
-    return Outcome(written, failures, seconds)
+        write_palette(job.palette, palette, overwrite=job.overwrite)
+    seconds = {**first.seconds, "write": time.perf_counter() - start}
+    return Outcome(written, palette, failures, seconds)
 
 
 def _shared_palette(outputs: Sequence[str]) -> str | None:
@@ -165,14 +204,15 @@ def _shared_palette(outputs: Sequence[str]) -> str | None:
     return str(folders.pop() / "palette.json")
 
 
-def _write(job: Job, name: str, result: QuantizedImage) -> None:
+def _write(job: Job, name: str, result: QuantizedImage) -> Palette:
     target = job.targets[name]
     write = write_tiff if format_of(target) == "tif" else write_zarr
-    write(
+    return write(
         target,
         result.labels,
         result.palette,
         result.source,
+        tally=result.tally,
         content=job.content,
         overwrite=job.overwrite,
         with_palette=job.palette is None,

@@ -72,8 +72,13 @@ class Content:
 
 
 def write_levels(
-    pixels: da.Array, tiers: list[list[Level]], content: Content, sink: Sink, shown: str
-) -> None:
+    pixels: da.Array,
+    tiers: list[list[Level]],
+    content: Content,
+    sink: Sink,
+    shown: str,
+    tally: da.Array | None = None,
+) -> NDArray[np.int64] | None:
     """Compute blocks and write all levels of them.
 
     Parameters
@@ -85,6 +90,8 @@ def write_levels(
     sink : Sink
     shown : str
         Name of the output in errors.
+    tally : dask.array.Array, optional
+        What is computed along with the blocks, from the same tasks, and returned.
     """
     first = 0
     dtype = pixels.dtype if content.labels else np.dtype(np.uint8)
@@ -117,7 +124,8 @@ def write_levels(
             meta=np.empty((0, 0, 0), dtype),
         )
         first += len(tier)
-    dask.compute(pixels)
+    computed: NDArray[np.int64] | None = dask.compute(pixels, tally)[1]
+    return computed
 
 
 def settle() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from bigquant.errors import InputError
+from bigquant.inputs import FORMATS
 from bigquant.logs import shown_logs
 
 _Command = Callable[..., Any]
@@ -44,6 +46,69 @@ shared = _add(
 )
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary.")
+
+
+def files(suffix: str) -> Callable[[_Command], _Command]:
+    """Make the options of commands that turn files into quantized files.
+
+    Parameters
+    ----------
+    suffix : str
+        What outputs without a name are called by, in words.
+    """
+    return _add(
+        [
+            click.option(
+                "-o",
+                "--output",
+                help="OUT.zarr or OUT.tif, or a folder.  "
+                f"[default: INPUT with the suffix {suffix}]",
+            ),
+            click.option(
+                "--format",
+                "format_",
+                type=click.Choice(FORMATS),
+                help="Kind of the outputs, where no name tells it.  [default: zarr]",
+            ),
+            click.option(
+                "--content",
+                type=click.Choice(["both", "image", "labels"]),
+                default="both",
+                show_default=True,
+                help="What to write: the quantized image, its labels, or both.",
+            ),
+            click.option(
+                "--strict", is_flag=True, help="Stop at the first input that cannot be read."
+            ),
+        ]
+    )
+
+
+#: Where it runs.
+cluster = _add(
+    [
+        click.option(
+            "--workers", type=click.IntRange(min=1), help="Run on a local cluster of N processes."
+        ),
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            envvar="DASK_SCHEDULER_ADDRESS",
+            help="Run on the Dask cluster at ADDRESS, e.g. tcp://host:8786.",
+        ),
+    ]
+)
+
+
+def scheduler_address(workers: int | None, scheduler: str | None) -> str | None:
+    """Tell which scheduler the options that `cluster` adds mean; None for one of our own.
+
+    --workers goes before what the environment says.
+    """
+    source = click.get_current_context().get_parameter_source("scheduler")
+    if workers and scheduler and source is click.core.ParameterSource.COMMANDLINE:
+        raise InputError("--workers and --scheduler exclude each other: give one of them")
+    return None if workers else scheduler
 
 
 def _numbers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:

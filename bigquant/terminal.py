@@ -91,8 +91,8 @@ def fact_sheet(facts: Mapping[str, Any]) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in shown.items())
 
 
-def fit_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the facts of a fit into words."""
+def image_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the facts of an image that was quantized into words."""
     words = {
         "size": f"{facts['width']} x {facts['height']} pixels",
         "chunks": f"{facts['chunk'][0]} x {facts['chunk'][1]}, {facts['blocks']} in all",
@@ -104,7 +104,7 @@ def fit_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def collection_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the facts of a fit to several images into words."""
+    """Put the facts of several images that were quantized into words."""
     images = facts["images"]
     pixels = sum(image["width"] * image["height"] for image in images)
     words = {
@@ -121,8 +121,13 @@ def _palette_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     seconds = facts["seconds"]
     stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())
     error = f"{facts['psnr']:.2f} dB (MSE {facts['mse']:.2f})" if facts["mse"] else "no error"
+    colors = f"{facts['k']}"
+    if "distinct_colors" in facts:
+        colors = f"{facts['distinct_colors']} distinct -> {colors}"
+    else:
+        colors = f"{colors}, {facts['used_colors']} of them used"
     return {
-        "colors": f"{facts['distinct_colors']} distinct -> {facts['k']}",
+        "colors": colors,
         "PSNR": error,
         "seconds": f"{sum(seconds.values()):.1f} ({stages})",
     }

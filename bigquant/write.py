@@ -67,10 +67,11 @@ def write_zarr(
     palette: Palette,
     source: Source,
     *,
+    tally: da.Array | None = None,
     content: str = "both",
     overwrite: bool = False,
     with_palette: bool = True,
-) -> None:
+) -> Palette:
     """Write an OME-Zarr 0.5 group (Zarr v3, sharded) and the palette beside it.
 
     Parameters
@@ -82,12 +83,20 @@ def write_zarr(
     palette : Palette
     source : Source
         Its pixel size becomes the scale; the rest of it stands in the attributes.
+    tally : dask.array.Array, optional
+        Of `remap_and_tally`, where the palette does not know the image's numbers yet: they are
+        computed along with the labels, and taken.
     content : {"both", "image", "labels"}
         The image (c, y, x) of the palette's colours, ``labels/quantized`` (y, x), or both.
     overwrite : bool
         Whether an output of that name may be replaced.
     with_palette : bool
         Whether the palette is also written beside it, as NAME.palette.json.
+
+    Returns
+    -------
+    Palette
+        As it stands in the output.
     """
     check_output(path, content, overwrite, source.path, with_palette=with_palette)
     tiers = plan_pyramid(labels.chunks)
@@ -98,20 +107,30 @@ def write_zarr(
         nodata=bool(palette.first_label),
         table=palette.table,
     )
-    with _outputs(path, palette if with_palette else None, overwrite) as temporary:
+    with _outputs(path, with_palette, overwrite) as temporary:
         omezarr.create_group(
             str(temporary),
             levels,
-            colors=palette.colors,
+            depth=palette.colors.shape[1],
             label_dtype=palette.label_dtype,
+            content=content,
+        )
+        sink = omezarr.Sink(str(temporary), levels)
+        counted = write_levels(labels, tiers, parts, sink, str(path), tally)
+        _check_complete(str(path), sink.missing())
+        palette = palette if counted is None else palette.with_tally(counted)
+        omezarr.describe_group(
+            str(temporary),
+            len(levels),
+            colors=palette.colors,
             first_label=palette.first_label,
             content=content,
             pixel_size=source.pixel_size,
             attributes={"palette": palette.as_json(), "source": source.as_attributes()},
         )
-        sink = omezarr.Sink(str(temporary), levels)
-        write_levels(labels, tiers, parts, sink, str(path))
-        _check_complete(str(path), sink.missing())
+        if with_palette:
+            palette.save(palette_path(temporary))
+    return palette
 
 
 def write_tiff(
@@ -120,16 +139,17 @@ def write_tiff(
     palette: Palette,
     source: Source,
     *,
+    tally: da.Array | None = None,
     content: str = "both",
     overwrite: bool = False,
     with_palette: bool = True,
-) -> None:
+) -> Palette:
     """Write a tiled BigTIFF and the palette beside it.
 
     While labels fit 8 bits it is a palette image, whatever `content` is. Above, it is an RGB
     (or gray) image, or with ``content="labels"`` a 16-bit gray one. Resolution, colour
-    profile, orientation and GeoTIFF tags of `source` are copied. Parameters are as for
-    `write_zarr`.
+    profile, orientation and GeoTIFF tags of `source` are copied. Parameters and result are as
+    of `write_zarr`.
     """
     check_output(path, content, overwrite, source.path, with_palette=with_palette)
     indexed = palette.label_dtype == np.uint8
@@ -143,8 +163,8 @@ def write_tiff(
         nodata=bool(palette.first_label),
         table=palette.table,
     )
-    with _outputs(path, palette if with_palette else None, overwrite) as temporary:
-        _write_tiles(
+    with _outputs(path, with_palette, overwrite) as temporary:
+        written = _write_tiles(
             temporary,
             str(path),
             labels,
@@ -153,8 +173,13 @@ def write_tiff(
             source=source,
             tags=tags,
             colormap=tiff_writer.colormap_of(palette.table) if indexed else None,
-            description=json.dumps({"bigquant": palette.as_json()}),
+            palette=palette,
+            tally=tally,
         )
+        assert written
+        if with_palette:
+            written.save(palette_path(temporary))
+    return written
 
 
 def write_rgb_tiff(
@@ -178,16 +203,11 @@ def write_palette(
 
 
 @contextmanager
-def _outputs(
-    path: str | os.PathLike[str], palette: Palette | None, overwrite: bool
-) -> Iterator[Path]:
+def _outputs(path: str | os.PathLike[str], with_palette: bool, overwrite: bool) -> Iterator[Path]:
     """Hand out the temporary name of an output, which appears with its palette file if any."""
-    target, model = Path(os.path.abspath(path)), palette_path(path)
-    paths = (path,) if palette is None else (path, model)
+    paths = (path, palette_path(path)) if with_palette else (path,)
     with complete_or_nothing(*paths, overwrite=overwrite, settle=settle) as folder:
-        if palette is not None:
-            palette.save(folder / model.name)
-        yield folder / target.name
+        yield folder / Path(os.path.abspath(path)).name
 
 
 def _write_tiles(
@@ -200,23 +220,28 @@ def _write_tiles(
     source: Source,
     tags: tuple[Tag, ...] = (),
     colormap: NDArray[np.uint16] | None = None,
-    description: str | None = None,
-) -> None:
+    palette: Palette | None = None,
+    tally: da.Array | None = None,
+) -> Palette | None:
+    """Write the file; return the palette, with the numbers of the image, as it stands there."""
     sink = tiff_writer.Sink(str(temporary.parent), tuple(itertools.chain(*tiers)))
-    write_levels(pixels, tiers, parts, sink, shown)
+    counted = write_levels(pixels, tiers, parts, sink, shown, tally)
     _check_complete(shown, sink.missing())
+    if palette is not None and counted is not None:
+        palette = palette.with_tally(counted)
     tiff_writer.assemble(
         str(temporary),
         sink,
         dtype=pixels.dtype if parts.labels else np.dtype(np.uint8),
         depth=(3,) if parts.channels == 3 else (),
         colormap=colormap,
-        description=description,
+        description=json.dumps({"bigquant": palette.as_json()}) if palette else None,
         resolution=source.resolution,
         unit=source.unit,
         icc_profile=source.icc_profile,
         tags=tags,
     )
+    return palette
 
 
 def _check_complete(shown: str, missing: list[str]) -> None:
