@@ -13,7 +13,7 @@ from bigquant.inputs import palette_name
 @click.command()
 @click.argument("palette_file", metavar="PALETTE")
 @click.argument("names", metavar="INPUT...", nargs=-1, required=True)
-@options.files(".NAME.zarr, for NAME.json, NAME.gpl or NAME.zarr.palette.json")
+@options.files(".NAME.zarr, NAME being that of PALETTE")
 @options.reading
 @options.cluster
 @options.overwrite
