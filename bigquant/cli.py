@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from bigquant.command_apply import apply
 from bigquant.command_compare import compare
 from bigquant.command_fit import fit
 from bigquant.command_info import info
@@ -85,5 +86,5 @@ def commands() -> None:
     """k-means colour quantization for images too large to hold in memory."""
 
 
-for command in (compare, fit, info, sample):
+for command in (fit, apply, compare, info, sample):
     commands.add_command(command)

@@ -84,7 +84,7 @@ def format_of(output: str) -> str | None:
 
 
 def name_outputs(
-    inputs: Sequence[str], output: str | None, format_: str | None, k: int
+    inputs: Sequence[str], output: str | None, format_: str | None, mark: str
 ) -> list[str]:
     """Name the output of each input.
 
@@ -94,10 +94,11 @@ def name_outputs(
         Of `expand`.
     output : str, optional
         OUT.zarr, OUT.tif, OUT.png or OUT.npy for a single input, or a folder for outputs of
-        the inputs' names; without it they lie beside the inputs, with the suffix ``.k32.zarr``.
+        the inputs' names; without it they lie beside the inputs, with the suffix ``.MARK.zarr``.
     format_ : {"zarr", "tif", "png", "npy"}, optional
         Kind of the outputs, where no name tells it; "zarr" without it.
-    k : int
+    mark : str
+        What is made of the inputs, such as "k32".
 
     Raises
     ------
@@ -113,7 +114,7 @@ def name_outputs(
         return [output]
     suffix = f".{format_ or 'zarr'}"
     if output is None:
-        outputs = [_beside(name, f".k{k}{suffix}") for name in inputs]
+        outputs = [_beside(name, f".{mark}{suffix}") for name in inputs]
     elif os.path.isdir(output) or output.endswith(("/", os.sep)) or len(inputs) > 1:
         outputs = [str(Path(output) / (_stem(name) + suffix)) for name in inputs]
     else:
@@ -121,6 +122,11 @@ def name_outputs(
         raise InputError(f"{output}: an output's name ends in {known} or .{last}, a folder's in /")
     _check_distinct(inputs, outputs)
     return outputs
+
+
+def palette_name(path: str) -> str:
+    """Name a palette by its file: ``sea.gpl`` is sea, ``a.k8.zarr.palette.json`` is a.k8."""
+    return Path(Path(path).name.removesuffix(".palette.json")).stem
 
 
 def _beside(name: str, suffix: str) -> str:

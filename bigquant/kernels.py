@@ -166,6 +166,28 @@ def apply_table(
 
 
 @jit
+def tally(
+    pixels: NDArray[np.uint8],  # IN  (rows, columns, channels [+ alpha])
+    labels: NDArray[Any],  # IN  (rows, columns) below n
+    table: NDArray[np.uint8],  # IN  (n, channels) colour of each label
+    reserved: bool,  # whether pixels of label 0 are no part of the image
+    counts: NDArray[np.int64],  # OUT (n,) zeros before
+) -> int:
+    """Count the pixels of every label; sum up the squared errors of those that are counted in."""
+    missed = np.int64(0)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            label = labels[y, x]
+            counts[label] += 1
+            if reserved and label == 0:
+                continue
+            for channel in range(table.shape[1]):
+                delta = np.int64(pixels[y, x, channel]) - np.int64(table[label, channel])
+                missed += delta * delta
+    return missed  # type: ignore[return-value]
+
+
+@jit
 def weighted_sum(weights: NDArray[np.float64], values: NDArray[np.float64]) -> float:
     """Sum weight x value, in order: a BLAS would sum by the number of its threads."""
     total = 0.0

@@ -8,7 +8,6 @@ twice, and nothing waits in memory but those rests.
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,8 +81,10 @@ def write_levels(
     content: Content,
     sink: Sink,
     shown: str,
+    *,
     rests: Rests | None = None,
-) -> tuple[int, int]:
+    tally: da.Array | None = None,
+) -> NDArray[np.int64] | None:
     """Compute blocks and write all levels of them.
 
     Parameters
@@ -97,14 +98,10 @@ def write_levels(
         Name of the output in errors.
     rests : Rests, optional
         Which blocks are written already: they are neither read nor computed.
-
-    Returns
-    -------
-    n_done, n_blocks : int
-        How many blocks of the full size were written already, of how many.
+    tally : dask.array.Array, optional
+        What is computed along with the blocks, from the same tasks, and returned.
     """
-    first = n_done = 0
-    n_blocks = math.prod(tiers[0][0].grid)
+    first = 0
     dtype = pixels.dtype if content.labels else np.dtype(np.uint8)
     layers = content.labels + content.channels + (content.nodata and content.channels > 0)
     _log.info("writing %s in %d levels", shown, sum(len(tier) for tier in tiers))
@@ -138,12 +135,9 @@ def write_levels(
         if rests is not None:
             done = [place for place in np.ndindex(tier[0].grid) if rests.has(first, *place)]
             pixels = _with_rests(pixels, rests, first, done)
-            n_done = n_done or (0 if first else len(done))
         first += len(tier)
-    if n_done:
-        _log.info("%d of %d blocks are written already", n_done, n_blocks)
-    dask.compute(pixels)
-    return n_done, n_blocks
+    computed: NDArray[np.int64] | None = dask.compute(pixels, tally)[1]
+    return computed
 
 
 def _with_rests(

@@ -24,26 +24,46 @@ LABELS = "labels/quantized"
 
 
 def create_group(
-    path: str,
-    levels: Sequence[Level],
-    *,
-    colors: NDArray[np.uint8],
-    label_dtype: np.dtype[Any],
-    first_label: int,
-    content: str,
-    pixel_size: tuple[float, float] | None,
-    attributes: Mapping[str, Any],
+    path: str, levels: Sequence[Level], *, depth: int, label_dtype: np.dtype[Any], content: str
 ) -> None:
-    """Create the group with its metadata; the arrays hold nothing yet.
+    """Create the group; the arrays hold nothing yet, and nothing is said of them.
 
     Parameters
     ----------
     path : str
         A folder that does not exist.
     levels : sequence of Level
+    depth : {1, 3}
+        Channels of the image.
+    label_dtype : dtype
+    content : {"both", "image", "labels"}
+    """
+    group = zarr.create_group(Path(path), zarr_format=3)  # a str would be parsed as a URL
+    if content != "labels":
+        _create_arrays(group, levels, np.dtype(np.uint8), depth)
+    if content != "image":
+        labels = group.create_group("labels").create_group("quantized")
+        _create_arrays(labels, levels, label_dtype, None)
+
+
+def describe_group(
+    path: str,
+    n_levels: int,
+    *,
+    colors: NDArray[np.uint8],
+    first_label: int,
+    content: str,
+    pixel_size: tuple[float, float] | None,
+    attributes: Mapping[str, Any],
+) -> None:
+    """Store the metadata of a group that `create_group` made.
+
+    Parameters
+    ----------
+    path : str
+    n_levels : int
     colors : ndarray, (k, channels), uint8
         Palette; `first_label` is the label of its first colour.
-    label_dtype : dtype
     first_label : {0, 1}
     content : {"both", "image", "labels"}
     pixel_size : (float, float), optional
@@ -51,24 +71,19 @@ def create_group(
     attributes : Mapping
         Stored under "bigquant" in the group's attributes, in JSON's types.
     """
-    group = zarr.create_group(Path(path), zarr_format=3)  # a str would be parsed as a URL
-    depth = colors.shape[1]
+    group = zarr.open_group(Path(path), mode="r+")
     ome: dict[str, Any] = {"version": "0.5"}
     if content != "labels":
-        _create_arrays(group, levels, np.dtype(np.uint8), depth)
-        ome["multiscales"] = [_multiscale("mean", len(levels), pixel_size, with_channels=True)]
-        ome["omero"] = {"channels": _channels(depth)}
+        ome["multiscales"] = [_multiscale("mean", n_levels, pixel_size, with_channels=True)]
+        ome["omero"] = {"channels": _channels(colors.shape[1])}
         group.attrs["ome"] = ome
     group.attrs["bigquant"] = dict(attributes)
     if content != "image":
-        parent = group.create_group("labels")
-        parent.attrs["ome"] = {"version": "0.5", "labels": ["quantized"]}
-        labels = parent.create_group("quantized")
-        _create_arrays(labels, levels, label_dtype, None)
+        group["labels"].attrs["ome"] = {"version": "0.5", "labels": ["quantized"]}
         source = {"source": {"image": "../../"}} if content == "both" else {}
-        labels.attrs["ome"] = {
+        group[LABELS].attrs["ome"] = {
             "version": "0.5",
-            "multiscales": [_multiscale("mode", len(levels), pixel_size, with_channels=False)],
+            "multiscales": [_multiscale("mode", n_levels, pixel_size, with_channels=False)],
             "image-label": {"colors": _label_colors(colors, first_label), **source},
         }
 

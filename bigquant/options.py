@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bigquant.errors import InputError
+from bigquant.inputs import FORMATS
 from bigquant.logs import shown_logs
 
 _Command = Callable[..., Any]
@@ -45,6 +46,42 @@ shared = _add(
 )
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary.")
+def files(suffix: str) -> Callable[[_Command], _Command]:
+    """Make the options of commands that turn files into quantized files.
+
+    Parameters
+    ----------
+    suffix : str
+        What outputs without a name are called by, in words.
+    """
+    return _add(
+        [
+            click.option(
+                "-o",
+                "--output",
+                help="OUT.zarr, OUT.tif, OUT.png or OUT.npy, or a folder.  "
+                f"[default: INPUT with the suffix {suffix}]",
+            ),
+            click.option(
+                "--format",
+                "format_",
+                type=click.Choice(FORMATS),
+                help="Kind of the outputs, where no name tells it.  [default: zarr]",
+            ),
+            click.option(
+                "--content",
+                type=click.Choice(["both", "image", "labels"]),
+                default="both",
+                show_default=True,
+                help="What to write: the quantized image, its labels, or both.",
+            ),
+            click.option(
+                "--strict", is_flag=True, help="Stop at the first input that cannot be read."
+            ),
+        ]
+    )
+
+
 #: Where it runs.
 cluster = _add(
     [

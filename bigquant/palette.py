@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
 from bigquant.metrics import psnr
+
+if TYPE_CHECKING:
+    from bigquant.quantized import QuantizedImage
 
 #: Most labels that 16 bits can hold beside the reserved one.
 MAX_COLORS = 65535
@@ -129,6 +132,61 @@ class Palette:
     def with_facts(self, **facts: Any) -> Palette:
         """Add facts of the fit."""
         return replace(self, fit={**self.fit, **facts})
+
+    def with_tally(self, tally: NDArray[np.int64]) -> Palette:
+        """Take the numbers of another image: what was counted of it when it was remapped.
+
+        Parameters
+        ----------
+        tally : ndarray, (first_label + k + 1,), int64
+            Pixels of every label, and last the sum of their squared errors.
+        """
+        counts = tally[self.first_label : -1].astype(np.uint64)
+        return replace(self, counts=counts, inertia=int(tally[-1]))
+
+    def as_rgb(self) -> Palette:
+        """Make a gray palette one of RGB, its error too."""
+        centers = np.broadcast_to(self.centers, (self.k, 3)).copy()
+        inertia = self.inertia * (3 // self.colors.shape[1])
+        return replace(self, centers=centers, colors=self.rgb, inertia=inertia)
+
+    def apply(
+        self,
+        image: Any,
+        *,
+        mask: Any = None,
+        nodata: float | None = None,
+        bands: Sequence[int] | None = None,
+        channel_axis: int | None = None,
+    ) -> QuantizedImage:
+        """Plan an image in these colours, each pixel in the nearest one; nothing is fitted.
+
+        Nothing is read before the result is computed, written or measured, and then once.
+
+        Parameters
+        ----------
+        image, mask, nodata, bands, channel_axis
+            One image, as for `quantize`. A gray image joins a palette of RGB, and a gray palette
+            an image of RGB: then the output is RGB.
+
+        Returns
+        -------
+        QuantizedImage
+            Its palette has these colours and the facts of their fit; the pixels of each colour
+            and the error are the image's own, and known when it is written or measured.
+
+        Raises
+        ------
+        InputError
+            If `image` is no 8-bit image, or has pixels to leave out (by alpha, nodata or mask)
+            and the palette reserves no label for them.
+        """
+        # the one step up: the method belongs to the palette, its work to the stages
+        from bigquant.pipeline import apply_palette  # noqa: PLC0415
+
+        return apply_palette(
+            self, image, mask=mask, nodata=nodata, bands=bands, channel_axis=channel_axis
+        )
 
     @property
     def k(self) -> int:

@@ -1,4 +1,4 @@
-"""`quantize`: the one place that knows the order of the stages."""
+"""`quantize` and `apply_palette`: the one place that knows the order of the stages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bigquant.kept import in_channels, read_colors
 from bigquant.palette import MAX_COLORS, Palette
 from bigquant.quantized import QuantizedImage
 from bigquant.read import open_image
-from bigquant.remap import paint, remap
+from bigquant.remap import paint, remap, remap_and_tally
 
 DEFAULT_K = 32
 _SHOWN = 5
@@ -86,13 +86,10 @@ def quantize(
     several = isinstance(image, list | tuple)
     if several and mask is not None and mask is not False:
         raise InputError("a mask is for one image: open each with open_image(..., mask=...)")
-    opened = []
-    for each in image if several else [image]:
-        if isinstance(each, str | os.PathLike):
-            raise InputError(f"quantize takes an array: use open_image({os.fspath(each)!r}) first")
-        opened.append(
-            open_image(each, mask=mask, nodata=nodata, bands=bands, channel_axis=channel_axis)
-        )
+    opened = [
+        _open("quantize", each, mask=mask, nodata=nodata, bands=bands, channel_axis=channel_axis)
+        for each in (image if several else [image])
+    ]
     results, failures = quantize_images(
         opened,
         k,
@@ -105,6 +102,12 @@ def quantize(
     for error in failures.values():
         raise error
     return results if several else results[0]
+
+
+def _open(what: str, image: Any, **reading: Any) -> Image:
+    if isinstance(image, str | os.PathLike):
+        raise InputError(f"{what} takes an array: use open_image({os.fspath(image)!r}) first")
+    return open_image(image, **reading)
 
 
 def quantize_images(
@@ -173,6 +176,26 @@ def plan_result(image: Image, palette: Palette, seconds: Mapping[str, float]) ->
     return QuantizedImage(palette, labels, paint(labels, palette), image.source, seconds)
 
 
+def apply_palette(palette: Palette, image: Any, **reading: Any) -> QuantizedImage:
+    """Plan an image in the colours of a palette: what `Palette.apply` does."""
+    image = _open("apply", image, **reading)
+    _check_types([image])
+    channels, has_alpha = split_channels(image.shape[2])
+    if has_alpha and not palette.first_label:
+        raise InputError(
+            f"{image.source.path or 'the array'}: has pixels to leave out (by alpha, nodata or a "
+            "mask), and the palette has no label for them: use --no-mask (mask=False), or a "
+            "palette that reserves label 0, as one fitted to such images does"
+        )
+    if channels > palette.colors.shape[1]:
+        palette = palette.as_rgb()
+    elif channels < palette.colors.shape[1]:
+        image = image.as_rgb()
+    palette = palette.with_tally(np.zeros(palette.first_label + palette.k + 1, np.int64))
+    labels, tally = remap_and_tally(image, palette)
+    return QuantizedImage(palette, labels, paint(labels, palette), image.source, {}, tally)
+
+
 def check_k(k: int) -> None:
     """Refuse a number of colours that no palette can have."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= MAX_COLORS:
@@ -193,18 +216,23 @@ def _alike(images: Sequence[Image]) -> list[Image]:
     """Bring images to one number of colours: gray joins RGB; other types are refused."""
     if not images:
         raise InputError("an empty list: there is no image to fit")
+    _check_types(images)
+    channels = {split_channels(image.shape[2])[0] for image in images}
+    if len(channels) == 1:
+        return list(images)
+    return [image if image.shape[2] > 2 else image.as_rgb() for image in images]
+
+
+def _check_types(images: Sequence[Image]) -> None:
+    """Refuse images of other types than uint8."""
     others = [image for image in images if image.dtype != np.uint8]
     if others:
         listed = ", ".join(f"{i.source.path or 'the array'} ({i.dtype})" for i in others[:_SHOWN])
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         raise InputError(
-            f"{listed}{more}: only uint8 pixels can be fitted yet: convert them, e.g. "
+            f"{listed}{more}: only uint8 pixels can be quantized yet: convert them, e.g. "
             "gdal_translate -ot Byte -scale, or image.astype('uint8') if the values are 0 to 255"
         )
-    channels = {split_channels(image.shape[2])[0] for image in images}
-    if len(channels) == 1:
-        return list(images)
-    return [image if image.shape[2] > 2 else image.as_rgb() for image in images]
 
 
 def _fit(

@@ -1,4 +1,4 @@
-"""`QuantizedImage`: a palette that is fitted, and an image in its colours that is lazy."""
+"""`QuantizedImage`: a palette that is there, and an image in its colours that is lazy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bigquant.xarray_frame import Frame
 
 @dataclass(frozen=True, eq=False)
 class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
-    """The result of `quantize`: a palette that is fitted, and an image that is lazy.
+    """The result of `quantize` and `Palette.apply`: a palette, and an image that is lazy.
 
     It is a Dask collection itself: ``result.compute()`` and ``np.asarray(result)`` give the
     quantized image, (y, x, channel) uint8.
@@ -35,7 +35,11 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
     source : Source
         What the outputs inherit.
     seconds : Mapping
-        Wall time of the stages "count" and "fit".
+        Wall time of the stages "count" and "fit"; empty where nothing was fitted.
+    tally : dask.array.Array, (first_label + k + 1,), int64, optional
+        Of a palette that is applied: pixels of every label, and last the sum of their squared
+        errors, from the same reading of the image as the labels. The palette has no pixels and
+        no error before that is computed.
     """
 
     palette: Palette
@@ -43,6 +47,17 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
     image_blocks: da.Array
     source: Source
     seconds: Mapping[str, float]
+    tally: da.Array | None = None
+
+    def measure(self) -> Palette:
+        """Get the palette with the pixels of each colour and the error of this image.
+
+        That takes one reading of the image where the palette was applied, and none where it
+        was fitted. Whoever writes the image gets the same from `to_zarr` or `to_tiff`.
+        """
+        if self.tally is None:
+            return self.palette
+        return self.palette.with_tally(self.tally.compute())
 
     @cached_property
     def labels(self) -> Any:
@@ -79,7 +94,7 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
 
     def to_zarr(
         self, path: str | os.PathLike[str], *, content: str = "both", overwrite: bool = False
-    ) -> None:
+    ) -> Palette:
         """Write an OME-Zarr 0.5 group, and the palette beside it as NAME.palette.json.
 
         Parameters
@@ -90,56 +105,89 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
             The quantized image (c, y, x), ``labels/quantized`` (y, x), or both.
         overwrite : bool
             Whether an output of that name may be replaced.
+
+        Returns
+        -------
+        Palette
+            As it stands in the output: where it was applied, its pixels and its error are
+            those of this image, counted while it was written.
         """
-        write_zarr(
-            path, self.label_blocks, self.palette, self.source, content=content, overwrite=overwrite
+        return write_zarr(
+            path,
+            self.label_blocks,
+            self.palette,
+            self.source,
+            tally=self.tally,
+            content=content,
+            overwrite=overwrite,
         )
 
     def to_tiff(
         self, path: str | os.PathLike[str], *, content: str = "both", overwrite: bool = False
-    ) -> None:
+    ) -> Palette:
         """Write a tiled BigTIFF, and the palette beside it as NAME.palette.json.
 
         A palette image while labels fit 8 bits; above, RGB, or 16-bit gray labels with
-        ``content="labels"``. Resolution, colour profile and georeference are kept.
+        ``content="labels"``. Resolution, colour profile and georeference are kept. Parameters
+        and result are as of `to_zarr`.
         """
-        write_tiff(
-            path, self.label_blocks, self.palette, self.source, content=content, overwrite=overwrite
+        return write_tiff(
+            path,
+            self.label_blocks,
+            self.palette,
+            self.source,
+            tally=self.tally,
+            content=content,
+            overwrite=overwrite,
         )
 
-    def to_png(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    def to_png(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Palette:
         """Write an indexed PNG, and the palette beside it as NAME.palette.json.
 
         It is image and labels in one: pixels are labels, and the palette gives their colours;
         a label 0 that is reserved is transparent. For up to 256 labels and 2**30 pixels.
         """
-        write_png(path, self.label_blocks, self.palette, self.source, overwrite=overwrite)
+        return write_png(
+            path,
+            self.label_blocks,
+            self.palette,
+            self.source,
+            tally=self.tally,
+            overwrite=overwrite,
+        )
 
-    def to_npy(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    def to_npy(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Palette:
         """Write the labels (y, x), uint8 or uint16, as a ``.npy`` file, and the palette beside it.
 
         The palette file is NAME.palette.json.
         """
-        write_npy(path, self.label_blocks, self.palette, self.source, overwrite=overwrite)
+        return write_npy(
+            path,
+            self.label_blocks,
+            self.palette,
+            self.source,
+            tally=self.tally,
+            overwrite=overwrite,
+        )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.asarray(self.image_blocks, dtype=dtype)
 
     def __repr__(self) -> str:
         y, x, depth = self.image_blocks.shape
-        return (
-            f"<QuantizedImage {y} x {x} x {depth}, k={self.palette.k}, {self.palette.psnr:.2f} dB>"
-        )
+        error = f", {self.palette.psnr:.2f} dB" if self.palette.n_pixels else ""
+        return f"<QuantizedImage {y} x {x} x {depth}, k={self.palette.k}{error}>"
 
     def _repr_html_(self) -> str:
         y, x, _ = self.image_blocks.shape
-        facts = {
+        facts: dict[str, Any] = {
             "size": f"{x} x {y} pixels",
             "chunks": f"{self.label_blocks.chunksize[1]} x {self.label_blocks.chunksize[0]}, "
             f"{self.label_blocks.npartitions} in all",
             "k": self.palette.k,
-            "PSNR": f"{self.palette.psnr:.2f} dB",
         }
+        if self.palette.n_pixels:
+            facts["PSNR"] = f"{self.palette.psnr:.2f} dB"
         rows = "".join(f"<tr><th>{name}</th><td>{fact}</td></tr>" for name, fact in facts.items())
         return f"<table>{rows}</table>{self.palette._repr_html_()}"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import dask.array as da
@@ -37,9 +39,8 @@ def remap(image: da.Array, palette: Palette) -> da.Array:
     dask.array.Array, (y, x), uint8 or uint16
         Same chunks; reads nothing before it is computed.
     """
-    few = image.shape[0] * image.shape[1] * palette.k < _FEW_DISTANCES
     return image.map_blocks(
-        compare_block if few else label_block,
+        _labeller(image, palette),
         palette.colors,
         palette.first_label,
         token="remap-block",
@@ -47,6 +48,43 @@ def remap(image: da.Array, palette: Palette) -> da.Array:
         drop_axis=2,
         meta=np.empty((0, 0), palette.label_dtype),
     )
+
+
+def remap_and_tally(image: da.Array, palette: Palette) -> tuple[da.Array, da.Array]:
+    """Plan labels as `remap` does, and what `Palette.with_tally` wants to know of them.
+
+    One task makes both of a block, so what reads both reads the image once.
+
+    Returns
+    -------
+    labels : dask.array.Array, (y, x), uint8 or uint16
+    tally : dask.array.Array, (first_label + k + 1,), int64
+        Pixels of every label, and last the sum of their squared errors. Whole numbers, so the
+        same for any chunks; blocks are summed up as a tree.
+    """
+    pairs = image.map_blocks(
+        _tally_block,
+        _labeller(image, palette),
+        palette.colors,
+        palette.first_label,
+        token="remap-block",
+        dtype=object,
+        drop_axis=2,
+        meta=np.empty((0, 0), object),
+    )
+    dtype, length = palette.label_dtype, palette.first_label + palette.k + 1
+    labels = pairs.map_blocks(
+        itemgetter(0), token="labels-block", dtype=dtype, meta=np.empty((0, 0), dtype)
+    )
+    tallies = pairs.map_blocks(
+        itemgetter(1),
+        token="tally-block",
+        dtype=np.int64,
+        new_axis=2,
+        chunks=(*((1,) * n for n in pairs.numblocks), (length,)),
+        meta=np.empty((0, 0, 0), np.int64),
+    )
+    return labels, tallies.sum(axis=(0, 1))
 
 
 def paint(labels: da.Array, palette: Palette) -> da.Array:
@@ -61,6 +99,12 @@ def paint(labels: da.Array, palette: Palette) -> da.Array:
         chunks=(*labels.chunks, (depth,)),
         meta=np.empty((0, 0, 0), np.uint8),
     )
+
+
+def _labeller(image: da.Array, palette: Palette) -> Callable[..., NDArray[Any]]:
+    """Choose how to label the blocks of an image."""
+    few = image.shape[0] * image.shape[1] * palette.k < _FEW_DISTANCES
+    return compare_block if few else label_block
 
 
 def label_block(
@@ -86,6 +130,26 @@ def compare_block(
     if has_alpha:
         labels[pixels[..., -1] == 0] = 0
     return labels
+
+
+def _tally_block(
+    pixels: NDArray[np.uint8],
+    labeller: Callable[..., NDArray[Any]],
+    colors: NDArray[np.uint8],
+    first_label: int,
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Label one block, and count the pixels of every label and their squared errors."""
+    labels = labeller(pixels, colors, first_label)
+    reserved = np.zeros((first_label, colors.shape[1]), np.uint8)
+    counts = np.zeros(first_label + len(colors) + 1, np.int64)
+    counts[-1] = kernels.tally(
+        np.require(pixels, np.uint8, ["C", "W"]),
+        labels,
+        np.concatenate([reserved, colors]),
+        bool(first_label),
+        counts[:-1],
+    )
+    return labels, counts[None, None]
 
 
 def lookup_table(colors: NDArray[np.uint8], first_label: int) -> NDArray[Any]:

@@ -96,8 +96,8 @@ def fact_sheet(facts: Mapping[str, Any]) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in shown.items())
 
 
-def fit_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the facts of a fit into words."""
+def image_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the facts of an image that was quantized into words."""
     words = {
         "size": f"{facts['width']} x {facts['height']} pixels",
         "chunks": f"{facts['chunk'][0]} x {facts['chunk'][1]}, {facts['blocks']} in all",
@@ -109,7 +109,7 @@ def fit_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def collection_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the facts of a fit to several images into words."""
+    """Put the facts of several images that were quantized into words."""
     images = facts["images"]
     pixels = sum(image["width"] * image["height"] for image in images)
     words = {
@@ -125,8 +125,13 @@ def collection_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
 def _palette_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     seconds = facts["seconds"]
     stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())
+    colors = f"{facts['k']}"
+    if "distinct_colors" in facts:
+        colors = f"{facts['distinct_colors']} distinct -> {colors}"
+    else:
+        colors = f"{colors}, {facts['used_colors']} of them used"
     return {
-        "colors": f"{facts['distinct_colors']} distinct -> {facts['k']}",
+        "colors": colors,
         "PSNR": _error_words(facts),
         "seconds": f"{sum(seconds.values()):.1f} ({stages})",
     }

@@ -72,7 +72,7 @@ def test_a_zarr_is_an_image_and_no_folder_of_images(tmp_path, monkeypatch):
     ],
 )
 def test_outputs_bear_the_names_of_their_inputs(inputs, output, format_, expected):
-    assert name_outputs(inputs, output, format_, 8) == expected
+    assert name_outputs(inputs, output, format_, "k8") == expected
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_outputs_bear_the_names_of_their_inputs(inputs, output, format_, expecte
 )
 def test_names_that_collide_or_tell_nothing_are_refused(inputs, output, words):
     with pytest.raises(InputError, match=words):
-        name_outputs(inputs, output, None, 8)
+        name_outputs(inputs, output, None, "k8")
 
 
 # ---------------------------------------------------------------- one palette

@@ -84,6 +84,22 @@ def test_labels_get_their_colors(rng):
     np.testing.assert_array_equal(colors, table[labels])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("reserved", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tallies_are_those_of_numpy(channels, reserved, dtype, rng):
+    table = rng.integers(0, 256, (5, channels), dtype=np.uint8)
+    pixels = rng.integers(0, 256, (7, 9, channels + reserved), dtype=np.uint8)
+    pixels[0, 0, 0], table[4, 0] = 0, 255  # as far apart as can be
+    labels = rng.integers(0, 5, (7, 9)).astype(dtype)
+    labels[0, 0] = 4
+    counts = np.zeros(5, np.int64)
+    missed = kernels.tally(pixels, labels, table, reserved, counts)
+    np.testing.assert_array_equal(counts, np.bincount(labels.ravel(), minlength=5))
+    squares = ((pixels[..., :channels].astype(int) - table[labels]) ** 2).sum(axis=2)
+    assert missed == (squares[labels > 0] if reserved else squares).sum()
+
+
 # ---------------------------------------------------------------- the nearest centre
 
 

@@ -1,0 +1,152 @@
+"""What the commands share that turn files into quantized files: from names to a summary."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bigquant import options
+from bigquant.complaints import EXIT_FAILED, complain
+from bigquant.errors import BigquantError, InputError, PaletteWarning
+from bigquant.inputs import expand, name_outputs
+
+if TYPE_CHECKING:
+    from bigquant.collection import Job, Outcome
+    from bigquant.palette import Palette
+
+
+def run(
+    names: tuple[str, ...],
+    mark: str,
+    work: Callable[[Job], Outcome],
+    describe: Callable[[Palette], Mapping[str, Any]],
+    *,
+    output: str | None,
+    format_: str | None,
+    content: str,
+    strict: bool,
+    workers: int | None,
+    scheduler: str | None,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    applied: str | None = None,
+    **chosen: Any,
+) -> None:
+    """Open the inputs, do the work where it is to run, and tell what came of it.
+
+    Parameters
+    ----------
+    names : tuple of str
+        As people gave them.
+    mark : str
+        What the outputs are called by, where they are not named.
+    work : callable
+        Writes the outputs of a job.
+    describe : callable
+        Tells the facts of a palette and of the pixels that have its colours.
+    output, format_, content, strict
+        Of `options.files`.
+    workers, scheduler
+        Of `options.cluster`.
+    overwrite, quiet, as_json
+        Of the options of those names.
+    applied : str, optional
+        File of the palette that is applied.
+    **chosen
+        Of `options.reading`.
+    """
+    from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
+    from bigquant.collection import made_folder, open_files  # noqa: PLC0415
+    from bigquant.terminal import stage_progress, unpack  # noqa: PLC0415
+
+    address = options.scheduler_address(workers, scheduler)
+    reading = options.reading_options(chosen)
+    inputs = expand(names)
+    if len(inputs) > 1 and reading.get("mask"):
+        raise InputError(f"--mask is for one input, not for {len(inputs)}: run them apart")
+    outputs = name_outputs(inputs, output, format_, mark)
+    with made_folder(output), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")  # to be told in the summary, whatever Python's -W says
+        job = open_files(
+            inputs,
+            outputs,
+            reading=reading,
+            content=content,
+            strict=strict,
+            overwrite=overwrite,
+            applied=applied,
+        )
+        unpacking = {}
+        if len(inputs) == 1 and not address:
+            unpacking = unpack(job.images[inputs[0]], quiet=quiet)
+        with running_on(address, workers) as client, stage_progress(client, quiet=quiet):
+            outcome = work(job)
+    for other in (w for w in caught if w.category is not PaletteWarning):
+        logging.getLogger("py.warnings").warning("%s", other.message)
+    notes = [str(w.message) for w in caught if w.category is PaletteWarning]
+    _tell(job, outcome, describe, unpacking, notes, as_json=as_json, quiet=quiet)
+    if outcome.failures:
+        raise BigquantError(
+            f"{len(outcome.failures)} of {len(inputs)} inputs could not be quantized"
+        )
+
+
+def _tell(
+    job: Job,
+    outcome: Outcome,
+    describe: Callable[[Palette], Mapping[str, Any]],
+    unpacking: dict[str, float],
+    notes: list[str],
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Print what came of a job; failures also when quiet."""
+    from bigquant.terminal import collection_facts, fact_sheet, image_facts  # noqa: PLC0415
+    from bigquant.write import palette_path  # noqa: PLC0415
+
+    for error in outcome.failures.values():
+        complain(str(error), EXIT_FAILED)
+    if not outcome.written:
+        return
+    images = [_image_facts(written, describe) for written in outcome.written]
+    shown = job.palette or os.path.relpath(palette_path(outcome.written[0].path))
+    seconds = {**unpacking, **outcome.seconds}
+    facts = {
+        **describe(outcome.palette),
+        "seconds": {stage: round(spent, 3) for stage, spent in seconds.items()},
+        "palette": shown,
+        "notes": notes,
+    }
+    if len(job.targets) == 1:
+        facts = images[0] | facts
+    else:
+        failed = {name: str(error) for name, error in outcome.failures.items()}
+        facts = {"images": images, "failed": failed} | facts
+    if as_json:
+        click.echo(json.dumps(facts))
+    elif not quiet:
+        sheet = image_facts(facts) if len(job.targets) == 1 else collection_facts(facts)
+        click.echo(fact_sheet(sheet))
+
+
+def _image_facts(written: Any, describe: Callable[[Palette], Mapping[str, Any]]) -> dict[str, Any]:
+    """Tell the facts of one output; its own error too, where the palette was applied to it."""
+    labels = written.result.labels
+    own = {} if written.result.tally is None else describe(written.result.palette)
+    return {
+        "input": written.name,
+        "width": labels.shape[1],
+        "height": labels.shape[0],
+        "chunk": [labels.chunksize[1], labels.chunksize[0]],
+        "blocks": labels.npartitions,
+        "output": written.path,
+        **own,
+    }
