@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from bigquant.inputs import format_of
 from bigquant.pipeline import quantize_images
 from bigquant.quantized import QuantizedImage
 from bigquant.read import open_image
-from bigquant.write import check_output, write_palette, write_tiff, write_zarr
+from bigquant.write import check_output, check_tiff, write_palette, write_tiff, write_zarr
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class Job:
         each output has its own beside it.
     content : str
     strict, overwrite : bool
+    tiff : Mapping
+        compression and cog, as for `QuantizedImage.to_tiff`.
     """
 
     images: Mapping[str, Image]
@@ -73,6 +75,7 @@ class Job:
     content: str
     strict: bool
     overwrite: bool
+    tiff: Mapping[str, Any]
 
 
 def open_files(
@@ -83,6 +86,8 @@ def open_files(
     content: str = "both",
     strict: bool = False,
     overwrite: bool = False,
+    compression: str = "deflate",
+    cog: bool = False,
 ) -> Job:
     """Open all inputs and find out if all outputs can be written, before any work.
 
@@ -97,6 +102,8 @@ def open_files(
     strict : bool
         Whether an input that cannot be read ends the work, as a single one does; otherwise
         it is left out, and told at the end.
+    compression, cog
+        As for `QuantizedImage.to_tiff`.
 
     Raises
     ------
@@ -116,13 +123,16 @@ def open_files(
     if not images:
         raise next(iter(failures.values()))
     palette = _shared_palette(outputs)
+    tiff: dict[str, Any] = {"compression": compression, "cog": cog}
     for name, output in zip(inputs, outputs, strict=True):
         source = images[name].source.path if name in images else None
         check_output(output, content, overwrite, source, with_palette=palette is None)
+        if name in images and format_of(output) == "tif":
+            check_tiff(output, images[name].source, **tiff, overwrite=overwrite)
     if palette:
         check_target(palette, overwrite)
     targets = dict(zip(inputs, outputs, strict=True))
-    return Job(images, targets, failures, palette, content, strict, overwrite)
+    return Job(images, targets, failures, palette, content, strict, overwrite, tiff)
 
 
 def quantize_files(
@@ -167,7 +177,8 @@ def _shared_palette(outputs: Sequence[str]) -> str | None:
 
 def _write(job: Job, name: str, result: QuantizedImage) -> None:
     target = job.targets[name]
-    write = write_tiff if format_of(target) == "tif" else write_zarr
+    is_tiff = format_of(target) == "tif"
+    write: Callable[..., None] = write_tiff if is_tiff else write_zarr
     write(
         target,
         result.labels,
@@ -176,6 +187,7 @@ def _write(job: Job, name: str, result: QuantizedImage) -> None:
         content=job.content,
         overwrite=job.overwrite,
         with_palette=job.palette is None,
+        **(job.tiff if is_tiff else {}),
     )
 
 

@@ -13,7 +13,7 @@ import click
 from bigquant import options
 from bigquant.complaints import EXIT_FAILED, complain
 from bigquant.errors import BigquantError, InputError, PaletteWarning
-from bigquant.inputs import FORMATS, expand, name_outputs
+from bigquant.inputs import FORMATS, expand, format_of, name_outputs
 
 
 @click.command()
@@ -36,6 +36,16 @@ from bigquant.inputs import FORMATS, expand, name_outputs
     default="both",
     show_default=True,
     help="What to write: the quantized image, its labels, or both.",
+)
+@click.option(
+    "--compression",
+    type=click.Choice(["deflate", "zstd", "lzw", "none"]),
+    help="How the tiles of a TIFF are compressed.  [default: deflate]",
+)
+@click.option(
+    "--cog",
+    is_flag=True,
+    help="Mark a TIFF as cloud-optimized GeoTIFF, with class names; georeferenced ones always are.",
 )
 @click.option(
     "--algorithm",
@@ -71,6 +81,8 @@ def fit(
     output: str | None,
     format_: str | None,
     content: str,
+    compression: str | None,
+    cog: bool,
     algorithm: str,
     seed: int,
     strict: bool,
@@ -101,10 +113,19 @@ def fit(
     if len(inputs) > 1 and reading.get("mask"):
         raise InputError(f"--mask is for one input, not for {len(inputs)}: run them apart")
     outputs = name_outputs(inputs, output, format_, k)
+    if (compression or cog) and format_of(outputs[0]) != "tif":
+        raise InputError("--compression and --cog are for TIFF: add --format tif, or -o OUT.tif")
     with made_folder(output), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")  # to be told in the summary, whatever Python's -W says
         job = open_files(
-            inputs, outputs, reading=reading, content=content, strict=strict, overwrite=overwrite
+            inputs,
+            outputs,
+            reading=reading,
+            content=content,
+            strict=strict,
+            overwrite=overwrite,
+            compression=compression or "deflate",
+            cog=cog,
         )
         address = None if workers else scheduler
         unpacking = {}

@@ -10,6 +10,8 @@ from typing import Any
 #: TIFF tag: (code, data type, count, value), as tifffile's ``extratags`` take it.
 Tag = tuple[int, int, int, Any]
 
+#: GeoTIFF's tags that say where on Earth pixels lie.
+_PLACE = {33550, 34264, 34735}
 _MICROMETERS = {"inch": 25400.0, "centimeter": 10000.0}
 
 
@@ -33,6 +35,10 @@ class Source:
         GeoTIFF tags, copied as they are.
     valid_range : (float, float), optional
         What the samples can be; None where neither the type nor the file tells.
+    tile : (int, int), optional
+        Height and width of the tiles that the file is stored in.
+    ome : Mapping, optional
+        What its OME-XML calls the image, and when it was taken; None without OME-XML.
     details : Mapping
         Facts for people: compression, tile size and the like.
     """
@@ -44,6 +50,8 @@ class Source:
     icc_profile: bytes | None = None
     tags: tuple[Tag, ...] = ()
     valid_range: tuple[float, float] | None = None
+    tile: tuple[int, int] | None = None
+    ome: Mapping[str, str] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -53,6 +61,11 @@ class Source:
             return None
         x, y = (_MICROMETERS[self.unit] / r for r in self.resolution)
         return y, x
+
+    @property
+    def georeferenced(self) -> bool:
+        """Whether the file says where on Earth its pixels lie."""
+        return any(code in _PLACE for code, *_ in self.tags)
 
     def as_attributes(self) -> dict[str, Any]:
         """Describe the source in JSON's types, for the metadata of a Zarr group."""

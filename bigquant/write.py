@@ -11,19 +11,22 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant import omezarr, tiff_writer
+from bigquant import omezarr, tiff_ome, tiff_writer
 from bigquant.atomic import check_apart, check_target, complete_or_nothing
 from bigquant.errors import BigquantError, InputError
+from bigquant.gdal_names import names_path, save_names
 from bigquant.levels import Content, settle, write_levels
 from bigquant.palette import Palette
 from bigquant.source import Source, Tag
-from bigquant.tiling import Level, plan_pyramid
+from bigquant.tiff_parts import COMPRESSIONS, Sink
+from bigquant.tiling import CHUNK, STEP, Level, plan_pyramid
 
 CONTENTS = ("both", "image", "labels")
 _GDAL_NODATA = 42113
@@ -114,6 +117,23 @@ def write_zarr(
         _check_complete(str(path), sink.missing())
 
 
+def check_tiff(
+    path: str | os.PathLike[str], source: Source, *, compression: str, cog: bool, overwrite: bool
+) -> None:
+    """Find out, before any work, if a TIFF can be written as it is asked for.
+
+    Raises
+    ------
+    InputError
+        If `compression` is unknown, or there is a file of class names already that may not be
+        replaced.
+    """
+    if compression not in COMPRESSIONS:
+        raise InputError(f"compression={compression!r}: must be one of {tuple(COMPRESSIONS)}")
+    if cog or source.georeferenced:
+        check_target(names_path(path), overwrite)
+
+
 def write_tiff(
     path: str | os.PathLike[str],
     labels: da.Array,
@@ -121,17 +141,31 @@ def write_tiff(
     source: Source,
     *,
     content: str = "both",
+    compression: str = "deflate",
+    cog: bool = False,
     overwrite: bool = False,
     with_palette: bool = True,
 ) -> None:
-    """Write a tiled BigTIFF and the palette beside it.
+    """Write a tiled BigTIFF in the order of a cloud-optimized GeoTIFF, and the palette beside it.
 
     While labels fit 8 bits it is a palette image, whatever `content` is. Above, it is an RGB
-    (or gray) image, or with ``content="labels"`` a 16-bit gray one. Resolution, colour
-    profile, orientation and GeoTIFF tags of `source` are copied. Parameters are as for
-    `write_zarr`.
+    (or gray) image, transparent where label 0 is reserved, or with ``content="labels"`` a
+    16-bit gray one. Tile size, resolution, colour profile, orientation and GeoTIFF tags of
+    `source` are kept, and what OME-XML says of the image.
+
+    Parameters
+    ----------
+    path, labels, palette, source, content, overwrite, with_palette
+        As for `write_zarr`.
+    compression : {"deflate", "zstd", "lzw", "none"}
+        Of the tiles.
+    cog : bool
+        Whether to add what GDAL marks a cloud-optimized GeoTIFF by, and the names of the labels
+        as NAME.tif.aux.xml; a georeferenced source has that in any case.
     """
     check_output(path, content, overwrite, source.path, with_palette=with_palette)
+    check_tiff(path, source, compression=compression, cog=cog, overwrite=overwrite)
+    cog = cog or source.georeferenced
     indexed = palette.label_dtype == np.uint8
     painted = not indexed and content != "labels"
     tags = source.tags
@@ -143,18 +177,26 @@ def write_tiff(
         nodata=bool(palette.first_label),
         table=palette.table,
     )
-    with _outputs(path, palette if with_palette else None, overwrite) as temporary:
+    names = ["nodata"] * palette.first_label + palette.hex if cog and not painted else []
+    beside = [names_path(path)] if names else []
+    with _outputs(path, palette if with_palette else None, overwrite, *beside) as temporary:
+        if names:
+            save_names(names_path(temporary), names)
         _write_tiles(
             temporary,
             str(path),
             labels,
-            plan_pyramid(labels.chunks),
+            _plan_tiff(labels.chunks, source.tile),
             parts,
             source=source,
             tags=tags,
             colormap=tiff_writer.colormap_of(palette.table) if indexed else None,
             description=json.dumps({"bigquant": palette.as_json()}),
+            compression=compression,
+            cog=cog,
         )
+    if overwrite and not names:  # what GDAL and QGIS noted of the old file
+        names_path(path).unlink(missing_ok=True)
 
 
 def write_rgb_tiff(
@@ -177,14 +219,31 @@ def write_palette(
         palette.save(folder / target.name)
 
 
+def _plan_tiff(
+    chunks: tuple[tuple[int, ...], ...], tile: tuple[int, int] | None
+) -> list[list[Level]]:
+    """Plan the levels of a TIFF in which no tile is taken for a strip.
+
+    That is what programs that check COGs, rio-cogeo for one, say of tiles as wide as the image
+    where it is not small.
+    """
+    tiers = plan_pyramid(chunks, tile)
+    first = tiers[0][0]
+    height, width = first.inner
+    if width == first.shape[1] and max(first.shape) > CHUNK:
+        width = 2 * STEP if width == STEP else -(-width // 2 // STEP) * STEP
+        tiers[0][0] = replace(first, inner=(height, width))
+    return tiers
+
+
 @contextmanager
 def _outputs(
-    path: str | os.PathLike[str], palette: Palette | None, overwrite: bool
+    path: str | os.PathLike[str], palette: Palette | None, overwrite: bool, *beside: Path
 ) -> Iterator[Path]:
-    """Hand out the temporary name of an output, which appears with its palette file if any."""
+    """Hand out the temporary name of an output, which appears with the files beside it."""
     target, model = Path(os.path.abspath(path)), palette_path(path)
     paths = (path,) if palette is None else (path, model)
-    with complete_or_nothing(*paths, overwrite=overwrite, settle=settle) as folder:
+    with complete_or_nothing(*paths, *beside, overwrite=overwrite, settle=settle) as folder:
         if palette is not None:
             palette.save(folder / model.name)
         yield folder / target.name
@@ -201,15 +260,25 @@ def _write_tiles(
     tags: tuple[Tag, ...] = (),
     colormap: NDArray[np.uint16] | None = None,
     description: str | None = None,
+    compression: str = "deflate",
+    cog: bool = False,
 ) -> None:
-    sink = tiff_writer.Sink(str(temporary.parent), tuple(itertools.chain(*tiers)))
+    sink = Sink(str(temporary.parent), tuple(itertools.chain(*tiers)), compression, cog)
     write_levels(pixels, tiers, parts, sink, shown)
     _check_complete(shown, sink.missing())
+    dtype = pixels.dtype if parts.labels else np.dtype(np.uint8)
+    alpha = parts.channels > 0 and parts.nodata
+    depth = (parts.channels + alpha,) if parts.channels + alpha > 1 else ()
+    if source.ome is not None and description:
+        shape = (*pixels.shape[:2], *depth)
+        description = tiff_ome.describe(shape, dtype, source.pixel_size, source.ome, description)
     tiff_writer.assemble(
         str(temporary),
         sink,
-        dtype=pixels.dtype if parts.labels else np.dtype(np.uint8),
-        depth=(3,) if parts.channels == 3 else (),
+        dtype=dtype,
+        depth=depth,
+        alpha=alpha,
+        nested=source.ome is not None and not cog,
         colormap=colormap,
         description=description,
         resolution=source.resolution,
