@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import struct
+import subprocess
 
 import dask.array as da
 import numpy as np
@@ -44,7 +46,8 @@ def test_every_tiff_is_a_valid_cog(kind, cog, tmp_path, rng):
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_every_compression_is_valid_and_named(compression, tmp_path, rng):
     path = tmp_path / "o.tif"
-    labels, _ = write(path, "RGBA with transparent parts", rng, compression=compression, cog=True)
+    kind = "RGBA with transparent parts"
+    labels, palette = write(path, kind, rng, compression=compression, cog=True)
     assert not problems(path)
     profile, pixels, _, _ = read(path)
     assert profile.get("compress", "none") == compression
@@ -52,6 +55,19 @@ def test_every_compression_is_valid_and_named(compression, tmp_path, rng):
     np.testing.assert_array_equal(tifffile.imread(path), labels)
     with pillow.open(path) as picture:
         np.testing.assert_array_equal(np.asarray(picture), labels)
+    if shutil.which("vips"):
+        subprocess.run(["vips", "copy", path, tmp_path / "o.png"], check=True)
+        with pillow.open(tmp_path / "o.png") as picture:
+            np.testing.assert_array_equal(np.asarray(picture)[..., :3], palette.table[labels])
+
+
+def test_16_bit_labels_are_a_cog_with_names_too(tmp_path, rng):
+    path = tmp_path / "o.tif"
+    labels, palette = write(path, "k=300", rng, content="labels", cog=True)
+    assert not problems(path)
+    np.testing.assert_array_equal(read(path)[1][0], labels)
+    names = re.findall("<Category>(.*)</Category>", (tmp_path / "o.tif.aux.xml").read_text())
+    assert names == palette.hex
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
