@@ -160,6 +160,11 @@ def _tell(
         complain(str(error), EXIT_FAILED)
     if not outcome.written:
         return
+    notes = notes + [
+        "an interrupted run went on: its palette and {} of {} blocks were kept".format(*w.kept)
+        for w in outcome.written
+        if w.kept
+    ]
     images = [_image_facts(written) for written in outcome.written]
     palette = outcome.written[0].result.palette
     shown = job.palette or os.path.relpath(palette_path(outcome.written[0].path))

@@ -145,10 +145,11 @@ def quantize_images(
         algorithm=algorithm, random_state=random_state, distinct_colors=n_colors
     )
     seconds = {"count": counted - start, "fit": time.perf_counter() - counted}
-    return [_result(image, palette, seconds) for image in images], failures
+    return [plan_result(image, palette, seconds) for image in images], failures
 
 
-def _result(image: Image, palette: Palette, seconds: Mapping[str, float]) -> QuantizedImage:
+def plan_result(image: Image, palette: Palette, seconds: Mapping[str, float]) -> QuantizedImage:
+    """Plan an image in the colours of a palette that is fitted to it."""
     labels = remap(image, palette)
     return QuantizedImage(palette, labels, paint(labels, palette), image.source, seconds)
 

@@ -7,7 +7,7 @@ shards: two tasks that wrote parts of one shard would lose each other's data, si
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: Bytes of pixels in a block.
 BLOCK_BYTES = 64 << 20
@@ -198,6 +198,23 @@ def plan_pyramid(
         else:
             level = _grouped(level, wanted)
             tiers.append([level])
+    return tiers
+
+
+def plan_tiff(
+    chunks: tuple[tuple[int, ...], ...], tile: tuple[int, int] | None
+) -> list[list[Level]]:
+    """Choose the levels of a TIFF, as `plan_pyramid` does, but so that no tile looks like a strip.
+
+    Programs that check COGs, rio-cogeo for one, refuse tiles as wide as the image, where that is
+    not small.
+    """
+    tiers = plan_pyramid(chunks, tile)
+    first = tiers[0][0]
+    height, width = first.inner
+    if width == first.shape[1] and max(first.shape) > CHUNK:
+        width = 2 * STEP if width == STEP else -(-width // 2 // STEP) * STEP
+        tiers[0][0] = replace(first, inner=(height, width))
     return tiers
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import dask.array as da
@@ -19,14 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant import omezarr, tiff_ome, tiff_writer
-from bigquant.atomic import check_apart, check_target, complete_or_nothing
+from bigquant.atomic import (
+    check_apart,
+    check_target,
+    complete_or_nothing,
+    keep_if_interrupted,
+    unfinished,
+)
 from bigquant.errors import BigquantError, InputError
 from bigquant.gdal_names import names_path, save_names
 from bigquant.levels import Content, settle, write_levels
 from bigquant.palette import Palette
+from bigquant.rests import Rests
 from bigquant.source import Source, Tag
 from bigquant.tiff_parts import COMPRESSIONS, Sink
-from bigquant.tiling import CHUNK, STEP, Level, plan_pyramid
+from bigquant.tiling import Level, plan_pyramid, plan_tiff
 
 CONTENTS = ("both", "image", "labels")
 _GDAL_NODATA = 42113
@@ -73,7 +80,8 @@ def write_zarr(
     content: str = "both",
     overwrite: bool = False,
     with_palette: bool = True,
-) -> None:
+    plan: str | None = None,
+) -> tuple[int, int]:
     """Write an OME-Zarr 0.5 group (Zarr v3, sharded) and the palette beside it.
 
     Parameters
@@ -91,6 +99,14 @@ def write_zarr(
         Whether an output of that name may be replaced.
     with_palette : bool
         Whether the palette is also written beside it, as NAME.palette.json.
+    plan : str, optional
+        What is to be done, see `unfinished_palette`: what an interrupted run of the same plan
+        has written is kept.
+
+    Returns
+    -------
+    n_done, n_blocks : int
+        How many blocks were written already, of how many.
     """
     check_output(path, content, overwrite, source.path, with_palette=with_palette)
     tiers = plan_pyramid(labels.chunks)
@@ -101,20 +117,23 @@ def write_zarr(
         nodata=bool(palette.first_label),
         table=palette.table,
     )
-    with _outputs(path, palette if with_palette else None, overwrite) as temporary:
-        omezarr.create_group(
-            str(temporary),
-            levels,
-            colors=palette.colors,
-            label_dtype=palette.label_dtype,
-            first_label=palette.first_label,
-            content=content,
-            pixel_size=source.pixel_size,
-            attributes={"palette": palette.as_json(), "source": source.as_attributes()},
-        )
+    with _outputs(path, palette if with_palette else None, overwrite, plan) as temporary:
+        if not temporary.exists():
+            omezarr.create_group(
+                str(temporary),
+                levels,
+                colors=palette.colors,
+                label_dtype=palette.label_dtype,
+                first_label=palette.first_label,
+                content=content,
+                pixel_size=source.pixel_size,
+                attributes={"palette": palette.as_json(), "source": source.as_attributes()},
+            )
+        rests = _kept_rests(temporary.parent, plan)
         sink = omezarr.Sink(str(temporary), levels)
-        write_levels(labels, tiers, parts, sink, str(path))
+        counts = write_levels(labels, tiers, parts, sink, str(path), rests)
         _check_complete(str(path), sink.missing())
+    return counts
 
 
 def check_tiff(
@@ -145,7 +164,8 @@ def write_tiff(
     cog: bool = False,
     overwrite: bool = False,
     with_palette: bool = True,
-) -> None:
+    plan: str | None = None,
+) -> tuple[int, int]:
     """Write a tiled BigTIFF in the order of a cloud-optimized GeoTIFF, and the palette beside it.
 
     While labels fit 8 bits it is a palette image, whatever `content` is. Above, it is an RGB
@@ -155,8 +175,8 @@ def write_tiff(
 
     Parameters
     ----------
-    path, labels, palette, source, content, overwrite, with_palette
-        As for `write_zarr`.
+    path, labels, palette, source, content, overwrite, with_palette, plan
+        As for `write_zarr`, and so is what is returned.
     compression : {"deflate", "zstd", "lzw", "none"}
         Of the tiles.
     cog : bool
@@ -179,15 +199,16 @@ def write_tiff(
     )
     names = ["nodata"] * palette.first_label + palette.hex if cog and not painted else []
     beside = [names_path(path)] if names else []
-    with _outputs(path, palette if with_palette else None, overwrite, *beside) as temporary:
+    with _outputs(path, palette if with_palette else None, overwrite, plan, *beside) as temporary:
         if names:
             save_names(names_path(temporary), names)
-        _write_tiles(
+        counts = _write_tiles(
             temporary,
             str(path),
             labels,
-            _plan_tiff(labels.chunks, source.tile),
+            plan_tiff(labels.chunks, source.tile),
             parts,
+            _kept_rests(temporary.parent, plan),
             source=source,
             tags=tags,
             colormap=tiff_writer.colormap_of(palette.table) if indexed else None,
@@ -197,6 +218,7 @@ def write_tiff(
         )
     if overwrite and not names:  # what GDAL and QGIS noted of the old file
         names_path(path).unlink(missing_ok=True)
+    return counts
 
 
 def write_rgb_tiff(
@@ -219,31 +241,28 @@ def write_palette(
         palette.save(folder / target.name)
 
 
-def _plan_tiff(
-    chunks: tuple[tuple[int, ...], ...], tile: tuple[int, int] | None
-) -> list[list[Level]]:
-    """Plan the levels of a TIFF in which no tile is taken for a strip.
-
-    That is what programs that check COGs, rio-cogeo for one, say of tiles as wide as the image
-    where it is not small.
-    """
-    tiers = plan_pyramid(chunks, tile)
-    first = tiers[0][0]
-    height, width = first.inner
-    if width == first.shape[1] and max(first.shape) > CHUNK:
-        width = 2 * STEP if width == STEP else -(-width // 2 // STEP) * STEP
-        tiers[0][0] = replace(first, inner=(height, width))
-    return tiers
+def unfinished_palette(path: str | os.PathLike[str], plan: str) -> Palette | None:
+    """Get the palette of an interrupted run of the same plan, if there was one."""
+    folder = unfinished(path, plan)
+    try:
+        return Palette.load(folder / palette_path(path).name) if folder else None
+    except InputError:
+        return None
 
 
 @contextmanager
 def _outputs(
-    path: str | os.PathLike[str], palette: Palette | None, overwrite: bool, *beside: Path
+    path: str | os.PathLike[str],
+    palette: Palette | None,
+    overwrite: bool,
+    plan: str | None,
+    *beside: Path,
 ) -> Iterator[Path]:
     """Hand out the temporary name of an output, which appears with the files beside it."""
     target, model = Path(os.path.abspath(path)), palette_path(path)
     paths = (path,) if palette is None else (path, model)
-    with complete_or_nothing(*paths, *beside, overwrite=overwrite, settle=settle) as folder:
+    paths = (*paths, *beside)
+    with complete_or_nothing(*paths, overwrite=overwrite, settle=settle, plan=plan) as folder:
         if palette is not None:
             palette.save(folder / model.name)
         yield folder / target.name
@@ -255,6 +274,7 @@ def _write_tiles(
     pixels: da.Array,
     tiers: list[list[Level]],
     parts: Content,
+    rests: Rests | None = None,
     *,
     source: Source,
     tags: tuple[Tag, ...] = (),
@@ -262,10 +282,12 @@ def _write_tiles(
     description: str | None = None,
     compression: str = "deflate",
     cog: bool = False,
-) -> None:
+) -> tuple[int, int]:
     sink = Sink(str(temporary.parent), tuple(itertools.chain(*tiers)), compression, cog)
-    write_levels(pixels, tiers, parts, sink, shown)
+    counts = write_levels(pixels, tiers, parts, sink, shown, rests)
     _check_complete(shown, sink.missing())
+    if rests:  # what is copied into the TIFF is removed: from here on blocks are to be made again
+        shutil.rmtree(rests.folder)
     dtype = pixels.dtype if parts.labels else np.dtype(np.uint8)
     alpha = parts.channels > 0 and parts.nodata
     depth = (parts.channels + alpha,) if parts.channels + alpha > 1 else ()
@@ -286,6 +308,17 @@ def _write_tiles(
         icc_profile=source.icc_profile,
         tags=tags,
     )
+    return counts
+
+
+def _kept_rests(folder: Path, plan: str | None) -> Rests | None:
+    """Make a temporary folder one that a rerun can go on with, if there is a plan."""
+    if plan is None:
+        return None
+    rests = Rests(str(folder / "rests"))
+    Path(rests.folder).mkdir(exist_ok=True)
+    keep_if_interrupted(folder, plan)
+    return rests
 
 
 def _check_complete(shown: str, missing: list[str]) -> None:
