@@ -159,7 +159,7 @@ def test_another_plan_starts_afresh(scan, tmp_path, capsys):
 @pytest.mark.parametrize("options", [["--compression", "zstd"], ["--cog"]])
 def test_tiles_that_are_encoded_otherwise_are_not_kept(options, scan, tmp_path, capsys):
     command = [str(scan), *OPTIONS, "-o", "out.tif"]
-    killed(25, "fit", *command)
+    killed(7, "fit", *command)
     assert fit(capsys, *command, *options)["notes"] == []
     fit(capsys, *command[:-1], "whole.tif", *options)
     assert (tmp_path / "out.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
