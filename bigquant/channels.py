@@ -270,7 +270,7 @@ def _upright(source: Source, turn: tuple[bool, bool, bool]) -> Source:
     tags = (
         source.tags if turn == _UPRIGHT else tuple(t for t in source.tags if t[0] != _ORIENTATION)
     )
-    resolution = source.resolution
-    if resolution and turn[0]:
-        resolution = resolution[::-1]
-    return replace(source, tags=tags, resolution=resolution)
+    resolution, tile = source.resolution, source.tile
+    if turn[0]:
+        resolution, tile = resolution and resolution[::-1], tile and tile[::-1]
+    return replace(source, tags=tags, resolution=resolution, tile=tile)

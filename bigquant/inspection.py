@@ -65,7 +65,7 @@ def inspect(image: str | os.PathLike[str] | Any, **reading: Any) -> dict[str, An
         "output_bytes": output_pixels * (channels + 1),
         "pixel_size": list(source.pixel_size) if source.pixel_size else None,
         "icc_profile": source.icc_profile is not None,
-        "georeferenced": any(code == 34735 for code, *_ in source.tags),
+        "georeferenced": source.georeferenced,
         **source.details,
         "unpacked": bool(opened.staged),
         "needed": needed,

@@ -123,13 +123,32 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         )
 
     def to_tiff(
-        self, path: str | os.PathLike[str], *, content: str = "both", overwrite: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        content: str = "both",
+        compression: str = "deflate",
+        cog: bool = False,
+        overwrite: bool = False,
     ) -> Palette:
         """Write a tiled BigTIFF, and the palette beside it as NAME.palette.json.
 
         A palette image while labels fit 8 bits; above, RGB, or 16-bit gray labels with
-        ``content="labels"``. Resolution, colour profile and georeference are kept. Parameters
-        and result are as of `to_zarr`.
+        ``content="labels"``. Tile size, resolution, colour profile and georeference are kept.
+        The result is as of `to_zarr`.
+
+        Parameters
+        ----------
+        path : path
+            File to make; it appears when it is complete.
+        content : {"both", "image", "labels"}
+        compression : {"deflate", "zstd", "lzw", "none"}
+        cog : bool
+            Whether to mark it as a cloud-optimized GeoTIFF, and to write the names of its classes
+            beside it for GDAL, as NAME.tif.aux.xml. Without it that is done where the source is
+            georeferenced.
+        overwrite : bool
+            Whether an output of that name may be replaced.
         """
         return write_tiff(
             path,
@@ -138,6 +157,8 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
             self.source,
             tally=self.tally,
             content=content,
+            compression=compression,
+            cog=cog,
             overwrite=overwrite,
         )
 

@@ -12,6 +12,8 @@ from bigquant.xarray_frame import Frame
 #: TIFF tag: (code, data type, count, value), as tifffile's ``extratags`` take it.
 Tag = tuple[int, int, int, Any]
 
+#: GeoTIFF's tags that say where on Earth pixels lie.
+_PLACE = {33550, 34264, 34735}
 _MICROMETERS = {"inch": 25400.0, "centimeter": 10000.0}
 
 
@@ -35,6 +37,10 @@ class Source:
         GeoTIFF tags, copied as they are.
     valid_range : (float, float), optional
         What the samples can be; None where neither the type nor the file tells.
+    tile : (int, int), optional
+        Height and width of the tiles that the file is stored in.
+    ome : Mapping, optional
+        What its OME-XML calls the image, and when it was taken; None without OME-XML.
     details : Mapping
         Facts for people: compression, tile size and the like.
     frame : Frame, optional
@@ -48,6 +54,8 @@ class Source:
     icc_profile: bytes | None = None
     tags: tuple[Tag, ...] = ()
     valid_range: tuple[float, float] | None = None
+    tile: tuple[int, int] | None = None
+    ome: Mapping[str, str] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     frame: Frame | None = field(default=None, compare=False)
 
@@ -58,6 +66,11 @@ class Source:
             return None
         x, y = (_MICROMETERS[self.unit] / r for r in self.resolution)
         return y, x
+
+    @property
+    def georeferenced(self) -> bool:
+        """Whether the file says where on Earth its pixels lie."""
+        return any(code in _PLACE for code, *_ in self.tags)
 
     def as_attributes(self) -> dict[str, Any]:
         """Describe the source in JSON's types, for the metadata of a Zarr group."""

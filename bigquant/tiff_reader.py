@@ -111,6 +111,8 @@ def _source(path: str, image: ImageFacts) -> Source:
         icc_profile=None if rule.kind == "cmyk" else facts.icc_profile,  # it is RGB now
         tags=facts.tags,
         valid_range=image.samples.valid_range,
+        tile=facts.segment if facts.tiled else None,
+        ome=image.choice.ome,
         details=details,
     )
 

@@ -8,10 +8,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import tifffile
 
+from bigquant import tiff_ome
 from bigquant.errors import InputError
 from bigquant.raster import Selection
 
@@ -61,6 +62,10 @@ class Choice:
         Whether the planes are said to be red, green and blue.
     mask : Plane, optional
         Page that says it is the mask of an image of this size.
+    ome : Mapping, optional
+        What is kept of the image's OME-XML, if the file has it.
+    pixel_size : (float, float), optional
+        Height and width in micrometers of a pixel at full resolution, as of the OME-XML.
     """
 
     planes: tuple[Plane, ...]
@@ -69,6 +74,8 @@ class Choice:
     n_series: int
     rgb: bool
     mask: Plane | None
+    ome: Mapping[str, str] | None
+    pixel_size: tuple[float, float] | None
 
 
 def choose_planes(path: str, tif: tifffile.TiffFile, selection: Selection) -> Choice:
@@ -101,13 +108,16 @@ def choose_planes(path: str, tif: tifffile.TiffFile, selection: Selection) -> Ch
     stacked, order = _order(path, series, axes, selection.planes)
     planes = tuple(_plane(path, tif, level, axes, where) for where in order)
     base = next(page for page in series if page is not None)
+    described = _described(tif, found, series)
     return Choice(
         planes=planes,
         base=Plane(_path_of(path, tif, base), base.offset, base.index),
         sizes=sizes,
         n_series=len(found),
-        rgb=stacked == 3 and _names_of_channels(tif, found, series) in _RGB,
+        rgb=stacked == 3 and _names_of_channels(tif, described) in _RGB,
         mask=_find_mask(path, found, level.keyframe),
+        ome=None if described is None else tiff_ome.kept_facts(described),
+        pixel_size=None if described is None else tiff_ome.pixel_size(described),
     )
 
 
@@ -266,17 +276,18 @@ def _path_of(path: str, tif: tifffile.TiffFile, page: Any) -> str:
     return path if page.parent is tif else str(page.parent.filehandle.path)
 
 
-def _names_of_channels(tif: tifffile.TiffFile, found: list[Any], series: Any) -> tuple[str, ...]:
+def _described(tif: tifffile.TiffFile, found: list[Any], series: Any) -> Element | None:
+    """Find what OME-XML says of an image, if the file has it and that is clear."""
+    if not tif.is_ome:
+        return None
+    number = next((i for i, each in enumerate(found) if each is series), 0)
+    return tiff_ome.find_image(tif.ome_metadata, number, len(found))
+
+
+def _names_of_channels(tif: tifffile.TiffFile, described: Element | None) -> tuple[str, ...]:
     """Tell what the file calls the channels of an image; nothing where that is not clear."""
-    if tif.is_ome and tif.ome_metadata:
-        try:
-            images = ElementTree.fromstring(tif.ome_metadata).findall("{*}Image")
-        except ElementTree.ParseError:
-            return ()
-        if len(images) != len(found):
-            return ()
-        channels = images[[s is series for s in found].index(True)].findall("{*}Pixels/{*}Channel")
-        return tuple(channel.get("Name", "").strip().lower() for channel in channels)
+    if described is not None:
+        return tiff_ome.channel_names(described)
     labels = (tif.imagej_metadata or {}).get("Labels") if tif.is_imagej else None
     return tuple(str(label).strip().lower() for label in labels) if labels else ()
 

@@ -55,14 +55,22 @@ class PageFacts:
     tags: tuple[Tag, ...]
 
 
-def collect_facts(page: tifffile.TiffPage, base: tifffile.TiffPage) -> PageFacts:
-    """Collect what is said of a page, which may be a reduced one of `base`."""
+def collect_facts(
+    page: tifffile.TiffPage,
+    base: tifffile.TiffPage,
+    pixel_size: tuple[float, float] | None = None,
+) -> PageFacts:
+    """Collect what is said of a page, which may be a reduced one of `base`.
+
+    The height and width in micrometers of a pixel of `base`, if told elsewhere, go before its
+    tags.
+    """
     reduced = base.imagewidth / page.imagewidth, base.imagelength / page.imagelength
-    x, y = (
-        _ratio(base.tags.valueof(code)) / n for code, n in zip((282, 283), reduced, strict=True)
-    )
-    resolution = (x, y) if min(x, y) > 0 else None
+    x, y = (_ratio(base.tags.valueof(code)) for code in (282, 283))
     unit = base.tags.valueof(296, default=2)
+    if pixel_size:
+        (y, x), unit = (1e4 / size for size in pixel_size), 3
+    resolution = (x / reduced[0], y / reduced[1]) if min(x, y) > 0 else None
     profile = base.tags.valueof(34675)
     orientation = base.tags.valueof(_ORIENTATION)
     known = isinstance(orientation, int) and 1 <= orientation <= 8

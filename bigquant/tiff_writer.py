@@ -1,77 +1,30 @@
-"""Tiled BigTIFF from tiles that were encoded elsewhere. Knows nothing of Dask.
+"""Tiled BigTIFF in the order of a cloud-optimized GeoTIFF. Knows nothing of Dask.
 
-Tasks encode the tiles of their block into a part file of their own; at the end the tiles are
-copied, in order, into the TIFF. So memory stays flat with any scheduler, and the file's
-bytes do not depend on who was ready first. tifffile writes the structure.
+All directories come first, that of the image before those of its overviews; then the tiles,
+those of the smallest overview first and those of the image last. So a program that reads the
+file from afar finds all it must know in the first few kilobytes. tifffile writes the
+directories, without a tile; where the tiles lie is known then, and is filled in.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from bigquant.pyramid import Block
-from bigquant.tiles import cut
-from bigquant.tiling import Level
+from bigquant.tiff_parts import COMPRESSIONS, LEADER, Sink
 
-_LEVEL = 6
-_SIZE = np.dtype("<u8")
-
-
-@dataclass(frozen=True)
-class Sink:
-    """Encodes blocks into part files of a folder.
-
-    Parameters
-    ----------
-    folder : str
-    levels : tuple of Level
-    """
-
-    folder: str
-    levels: tuple[Level, ...]
-
-    def write(self, level: int, row: int, column: int, block: Block) -> None:
-        """Store the block of a level, by its place in the grid of blocks."""
-        pixels = block.labels
-        if block.colors is not None:
-            pixels = block.colors[..., 0] if block.colors.shape[2] == 1 else block.colors
-        assert pixels is not None
-        encode_part(self.part(level, row, column), pixels, self.levels[level].inner)
-
-    def part(self, level: int, row: int, column: int) -> Path:
-        """Name the part file of a block."""
-        return Path(self.folder) / f"{level}-{row}-{column}.part"
-
-    def missing(self) -> list[str]:
-        """List the part files that are not there."""
-        parts = (
-            self.part(number, row, column)
-            for number, level in enumerate(self.levels)
-            for row, column in np.ndindex(level.grid)
-        )
-        return [part.name for part in parts if not part.is_file()]
-
-
-def encode_part(path: Path, block: NDArray[Any], tile: tuple[int, int]) -> None:
-    """Encode a block, (y, x) or (y, x, sample), into a part file: sizes of the tiles, tiles.
-
-    The block starts on a tile border; tiles that stick out repeat its last row and column.
-    """
-    parts = cut(block, tile, "edge")
-    tiles = [imagecodecs.deflate_encode(part.tobytes(), _LEVEL) for _, _, part in parts]
-    with path.open("wb") as file:
-        file.write(np.array([len(data) for data in tiles], _SIZE).tobytes())
-        file.writelines(tiles)
+_COMPRESSION, _OFFSETS, _COUNTS = 259, 324, 325
+_PROMISE = (
+    b"LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nBLOCK_LEADER=SIZE_AS_UINT4\n"
+    b"BLOCK_TRAILER=LAST_4_BYTES_REPEATED\nKNOWN_INCOMPATIBLE_EDITION=NO\n "
+)
+#: What GDAL writes after the header of a COG, and relies on where it finds it.
+_MARK = b"GDAL_STRUCTURAL_METADATA_SIZE=%06d bytes\n" % len(_PROMISE) + _PROMISE
 
 
 def assemble(
@@ -80,6 +33,8 @@ def assemble(
     *,
     dtype: np.dtype[Any],
     depth: tuple[int, ...] = (),
+    alpha: bool = False,
+    nested: bool = False,
     colormap: NDArray[np.uint16] | None = None,
     description: str | None = None,
     resolution: tuple[float, float] | None = None,
@@ -87,38 +42,55 @@ def assemble(
     icc_profile: bytes | None = None,
     tags: Sequence[tuple[int, int, int, Any]] = (),
 ) -> None:
-    """Write the TIFF of the part files of a sink: the image, and its overviews after it.
+    """Write the TIFF of the part files of a sink: the image and its overviews.
 
     Parameters
     ----------
     path : str
     sink : Sink
-        Its part files are removed as they are copied.
+        Its part files are removed as they are copied. Where its tiles stand in frames, the
+        file bears GDAL's mark of a COG.
     dtype : dtype
-    depth : (), (3,)
-        Samples of a pixel.
+    depth : tuple of int
+        Samples of a pixel where they are several: (3,) for RGB, with alpha (2,) or (4,).
+    alpha : bool
+        Whether the last sample is alpha.
+    nested : bool
+        Whether the overviews' directories are children of the image's (SubIFDs), as OME-TIFF
+        wants them, and not in the chain after it.
     colormap : ndarray, (3, 256), uint16, optional
         Makes it a palette image.
     description : str, optional
-        ASCII text for tag 270.
+        Text for tag 270; what is not ASCII in it becomes references of XML.
     resolution, unit
         Pixels per unit along x and y; "inch" or "centimeter".
     icc_profile : bytes, optional
     tags : sequence
         (code, type, count, value) of further tags.
     """
-    common: dict[str, Any] = {"photometric": "rgb" if depth else "minisblack"}
+    common: dict[str, Any] = {"photometric": "rgb" if sum(depth) > 2 else "minisblack"}
+    if alpha:
+        common["extrasamples"] = ["unassalpha"]
+    if depth:
+        common["planarconfig"] = "contig"
     if colormap is not None:
         common = {"photometric": "palette", "colormap": colormap}
-    first: dict[str, Any] = {"description": description, "iccprofile": icc_profile}
+    first: dict[str, Any] = {"iccprofile": icc_profile}
+    if description:
+        first["description"] = description.encode("ascii", "xmlcharrefreplace")
     if resolution:
         first["resolution"] = resolution
         first["resolutionunit"] = {"inch": 2, "centimeter": 3}.get(unit or "", 1)
     first["extratags"] = [(*tag, True) for tag in tags]
-    with tifffile.TiffWriter(path, bigtiff=True) as tif:
+    if nested:
+        first["subifds"] = len(sink.levels) - 1
+    sizes = [sink.sizes(number) for number in range(len(sink.levels))]
+    with tifffile.TiffWriter(path, bigtiff=True, ome=False) as tif:
+        if sink.framed:
+            tif.filehandle.write(_MARK)
         for number, level in enumerate(sink.levels):
             tif.write(
-                _tiles(sink, number),
+                itertools.repeat(b"", sizes[number].size),
                 shape=(*level.shape, *depth),
                 dtype=dtype,
                 tile=level.inner,
@@ -129,6 +101,26 @@ def assemble(
                 **common,
                 **({} if number else first),
             )
+    _append_tiles(path, sink, sizes)
+
+
+def _append_tiles(path: str, sink: Sink, sizes: list[NDArray[np.uint64]]) -> None:
+    """Copy the tiles into a file that has directories only, and tell these where they lie."""
+    with open(path, "r+b") as file:
+        end = file.seek(0, 2)
+        starts = []
+        for number in reversed(range(len(sizes))):
+            stored = sink.stored(sizes[number])
+            ends = np.uint64(end) + np.cumsum(stored)
+            starts.append(ends - stored.ravel() + np.uint64(LEADER * sink.framed))
+            sink.copy(number, stored, file)
+            end = int(ends[-1])
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        pages = [*tif.pages, *(tif.pages.first.pages or ())]
+        for page, tiles, counts in zip(pages, reversed(starts), sizes, strict=True):
+            page.tags[_COMPRESSION].overwrite(COMPRESSIONS[sink.compression][0])
+            page.tags[_OFFSETS].overwrite(tiles.tolist())
+            page.tags[_COUNTS].overwrite(counts.ravel().tolist())
 
 
 def colormap_of(table: NDArray[np.uint8]) -> NDArray[np.uint16]:
@@ -136,31 +128,3 @@ def colormap_of(table: NDArray[np.uint8]) -> NDArray[np.uint16]:
     colormap = np.zeros((3, 256), np.uint16)
     colormap[:, : len(table)] = np.broadcast_to(table, (len(table), 3)).T * np.uint16(257)
     return colormap
-
-
-def _tiles(sink: Sink, number: int) -> Iterator[bytes]:
-    """Read the tiles of a level in the order of the image, a row of tiles at a time."""
-    level = sink.levels[number]
-    for row in range(level.grid[0]):
-        parts = [sink.part(number, row, column) for column in range(level.grid[1])]
-        height = min(level.block[0], level.shape[0] - row * level.block[0])
-        for line in range(-(-height // level.inner[0])):
-            for column, part in enumerate(parts):
-                width = min(level.block[1], level.shape[1] - column * level.block[1])
-                across = -(-width // level.inner[1])
-                down = -(-height // level.inner[0])
-                yield from _read_line(part, line, across, across * down)
-        for part in parts:
-            part.unlink()
-
-
-def _read_line(part: Path, line: int, across: int, n_tiles: int) -> Iterator[bytes]:
-    """Read a row of tiles of a part file."""
-    with part.open("rb") as file:
-        sizes = np.frombuffer(file.read(n_tiles * _SIZE.itemsize), _SIZE)
-        file.seek(int(sizes[: line * across].sum()), os.SEEK_CUR)
-        for size in sizes[line * across : (line + 1) * across].tolist():
-            data = file.read(size)
-            if len(data) != size:
-                raise OSError(errno.EIO, f"{part.name} is cut short")
-            yield data

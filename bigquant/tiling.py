@@ -7,7 +7,7 @@ shards: two tasks that wrote parts of one shard would lose each other's data, si
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: Bytes of pixels in a block.
 BLOCK_BYTES = 64 << 20
@@ -71,13 +71,17 @@ def plan_rows(shape: tuple[int, int, int], rows_per_strip: int = 1) -> tuple[int
     return min(rows, height), width
 
 
-def align(chunks: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, int], tuple[int, int]]:
+def align(
+    chunks: tuple[tuple[int, ...], ...], tile: tuple[int, int] | None = None
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """Choose the blocks to write for an image that comes in given chunks.
 
     Parameters
     ----------
     chunks : tuple of tuple of int
         Dask's chunk sizes along y and x, of any kind.
+    tile : (int, int), optional
+        Small chunks or tiles to have if they suit, instead of 512 x 512.
 
     Returns
     -------
@@ -89,35 +93,45 @@ def align(chunks: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, int], tuple[i
         block wherever there is more than one along an axis.
     """
     small = max(chunks[0]) * max(chunks[1]) < _SMALL_BLOCK
-    (y, inner_y), (x, inner_x) = (_align_axis(sizes, small) for sizes in chunks[:2])
+    (y, inner_y), (x, inner_x) = (
+        _align_axis(sizes, small, wanted)
+        for sizes, wanted in zip(chunks[:2], _wanted(tile), strict=True)
+    )
     return (y, x), (inner_y, inner_x)
 
 
-def _align_axis(sizes: tuple[int, ...], small: bool) -> tuple[int, int]:
+def _wanted(tile: tuple[int, int] | None) -> tuple[int, int]:
+    """Take tiles that suit: neither tiny nor huge, and of sides that TIFF allows."""
+    if tile and all(_SMALLEST <= side <= _LARGEST and side % STEP == 0 for side in tile):
+        return tile
+    return CHUNK, CHUNK
+
+
+def _align_axis(sizes: tuple[int, ...], small: bool, wanted: int) -> tuple[int, int]:
     total = sum(sizes)
     if len(sizes) == 1:
-        return total, min(CHUNK, -(-total // STEP) * STEP)
+        return total, min(wanted, -(-total // STEP) * STEP)
     size = max(sizes)
     regular = set(sizes[:-1]) == {size}
     if small and size < _LARGEST:
         size *= -(-_LARGEST // size)
-    inner = _divisor(size)
+    inner = _divisor(size, wanted)
     if not inner or not (regular or small):
-        size = -(-size // STEP) * STEP if size < CHUNK else round(size / CHUNK) * CHUNK
-        inner = _divisor(size)
+        size = -(-size // STEP) * STEP if size < wanted else round(size / wanted) * wanted
+        inner = _divisor(size, wanted)
     if size >= total:
-        return _align_axis((total,), small)
+        return _align_axis((total,), small, wanted)
     return size, inner
 
 
-def _divisor(size: int) -> int:
-    """Find the divisor of `size` that suits a chunk best; 0 where none does."""
+def _divisor(size: int, wanted: int) -> int:
+    """Find the divisor of `size` that is nearest to the side that is wanted; 0 where none does."""
     if size % STEP:
         return 0
     fitting = [d for d in range(_SMALLEST, _LARGEST + 1, STEP) if size % d == 0]
     if not fitting:
         return size if size < _SMALLEST else 0
-    return min(fitting, key=lambda d: abs(d - CHUNK))
+    return min(fitting, key=lambda d: abs(d - wanted))
 
 
 @dataclass(frozen=True)
@@ -151,7 +165,9 @@ class Level:
         return y, x
 
 
-def plan_pyramid(chunks: tuple[tuple[int, ...], ...]) -> list[list[Level]]:
+def plan_pyramid(
+    chunks: tuple[tuple[int, ...], ...], tile: tuple[int, int] | None = None
+) -> list[list[Level]]:
     """Choose the levels to write, and which of them a task writes together.
 
     A task halves its block as long as the halves can be written as they are. What is left
@@ -161,6 +177,8 @@ def plan_pyramid(chunks: tuple[tuple[int, ...], ...]) -> list[list[Level]]:
     ----------
     chunks : tuple of tuple of int
         Dask's chunk sizes along y and x, of any kind.
+    tile : (int, int), optional
+        Small chunks or tiles to have if they suit, instead of 512 x 512.
 
     Returns
     -------
@@ -168,25 +186,43 @@ def plan_pyramid(chunks: tuple[tuple[int, ...], ...]) -> list[list[Level]]:
         Tiers, of at least one level each. The first level is the image as it is, in blocks
         as of `align`; the last level is at most 512 pixels high and wide.
     """
-    block, inner = align(chunks)
+    wanted = _wanted(tile)
+    block, inner = align(chunks, tile)
     level = Level((sum(chunks[0]), sum(chunks[1])), inner, block)
     tiers = [[level]]
     while max(level.shape) > CHUNK:
-        halved = _halved(level)
+        halved = _halved(level, wanted)
         if halved:
             level = halved
             tiers[-1].append(level)
         else:
-            level = _grouped(level)
+            level = _grouped(level, wanted)
             tiers.append([level])
     return tiers
 
 
-def _halved(level: Level) -> Level | None:
+def plan_tiff(
+    chunks: tuple[tuple[int, ...], ...], tile: tuple[int, int] | None
+) -> list[list[Level]]:
+    """Choose the levels of a TIFF, as `plan_pyramid` does, but so that no tile looks like a strip.
+
+    Programs that check COGs, rio-cogeo for one, refuse tiles as wide as the image, where that is
+    not small.
+    """
+    tiers = plan_pyramid(chunks, tile)
+    first = tiers[0][0]
+    height, width = first.inner
+    if width == first.shape[1] and max(first.shape) > CHUNK:
+        width = 2 * STEP if width == STEP else -(-width // 2 // STEP) * STEP
+        tiers[0][0] = replace(first, inner=(height, width))
+    return tiers
+
+
+def _halved(level: Level, wanted: tuple[int, int]) -> Level | None:
     """Halve a level and its blocks; None where the half blocks could not be written."""
     (height, width), (y, x) = _half(level.shape), _half(level.block)
     axes = [axis for axis in (0, 1) if level.grid[axis] > 1]
-    inner = _inner((height, width), (y, x))
+    inner = _inner((height, width), (y, x), wanted)
     if 0 in inner:
         return None
     tiny = any((y, x)[axis] < _SMALLEST for axis in axes)
@@ -195,11 +231,11 @@ def _halved(level: Level) -> Level | None:
     return Level((height, width), inner, (y, x))
 
 
-def _grouped(level: Level) -> Level:
+def _grouped(level: Level, wanted: tuple[int, int]) -> Level:
     """Halve a level, and put its half blocks together until they are large enough."""
     shape, block = _half(level.shape), list(_half(level.block))
     while True:
-        inner = _inner(shape, (block[0], block[1]))
+        inner = _inner(shape, (block[0], block[1]), wanted)
         ragged = [axis for axis in (0, 1) if not inner[axis]]
         several = [axis for axis in (0, 1) if block[axis] < shape[axis]]
         if not ragged and (not several or block[0] * block[1] >= _GROUP):
@@ -208,11 +244,13 @@ def _grouped(level: Level) -> Level:
         block[min(ragged or several, key=lambda axis: block[axis])] *= 2
 
 
-def _inner(shape: tuple[int, int], block: tuple[int, int]) -> tuple[int, int]:
+def _inner(
+    shape: tuple[int, int], block: tuple[int, int], wanted: tuple[int, int]
+) -> tuple[int, int]:
     """Choose the chunk of a level; 0 along an axis where none divides the block."""
     y, x = (
-        min(CHUNK, -(-side // STEP) * STEP) if size >= side else _divisor(size)
-        for side, size in zip(shape, block, strict=True)
+        min(step, -(-side // STEP) * STEP) if size >= side else _divisor(size, step)
+        for side, size, step in zip(shape, block, wanted, strict=True)
     )
     return y, x
 

@@ -18,7 +18,7 @@ import pytest
 import tifffile
 import zarr
 
-from bigquant import BigquantError, InputError, Palette, atomic, omezarr, tiff_writer
+from bigquant import BigquantError, InputError, Palette, atomic, omezarr, tiff_parts, tiff_writer
 from bigquant.atomic import check_target, complete_or_nothing
 from bigquant.source import Source
 from bigquant.write import check_output, write_tiff, write_zarr
@@ -63,7 +63,7 @@ def no_space():
 def fail_after(monkeypatch, blocks, error):
     """Let the writers' work raise `error` after a number of blocks."""
     calls = []
-    write_shard, encode_part = omezarr.write_shard, tiff_writer.encode_part
+    write_shard, write_part = omezarr.write_shard, tiff_parts.write_part
 
     def count(function, *arguments):
         calls.append(1)
@@ -72,7 +72,7 @@ def fail_after(monkeypatch, blocks, error):
         return function(*arguments)
 
     monkeypatch.setattr(omezarr, "write_shard", lambda *a: count(write_shard, *a))
-    monkeypatch.setattr(tiff_writer, "encode_part", lambda *a: count(encode_part, *a))
+    monkeypatch.setattr(tiff_parts, "write_part", lambda *a: count(write_part, *a))
 
 
 @pytest.fixture(params=WRITERS)
@@ -341,9 +341,9 @@ def test_no_task_writes_on_after_a_failure(path, monkeypatch):
             return function(*arguments)
         raise no_space()
 
-    write_shard, encode_part = omezarr.write_shard, tiff_writer.encode_part
+    write_shard, write_part = omezarr.write_shard, tiff_parts.write_part
     monkeypatch.setattr(omezarr, "write_shard", lambda *a: act(write_shard, *a))
-    monkeypatch.setattr(tiff_writer, "encode_part", lambda *a: act(encode_part, *a))
+    monkeypatch.setattr(tiff_parts, "write_part", lambda *a: act(write_part, *a))
     with pytest.raises(BigquantError):
         write(path)
     time.sleep(0.6)

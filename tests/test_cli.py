@@ -19,7 +19,7 @@ import zarr
 from PIL import Image as pillow
 
 import bigquant
-from bigquant import cli, collection, tiff_writer
+from bigquant import cli, collection, tiff_parts
 from bigquant.cli import main
 
 MODULE = [sys.executable, "-m", "bigquant"]
@@ -170,7 +170,7 @@ def test_a_full_disk_is_exit_code_1_and_leaves_nothing(run, folder, monkeypatch)
     def fail(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tiff_writer, "encode_part", fail)
+    monkeypatch.setattr(tiff_parts, "write_part", fail)
     code, _, err = run("fit photo.tif -k 4 -o out.tif")
     assert_one_line(err, "No space left on device")
     assert code == 1

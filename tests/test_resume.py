@@ -23,7 +23,7 @@ from bigquant.tiff_reader import TiffWindows
 #: Runs the command line with small blocks, and kills itself when so many parts are written.
 KILLED = """
 import os, sys
-from bigquant import cli, omezarr, tiff_writer, tiling
+from bigquant import cli, omezarr, tiff_parts, tiling
 
 tiling.BLOCK_BYTES = 1 << 16
 left = int(sys.argv[1])
@@ -39,7 +39,7 @@ def kill_before(write):
     return count
 
 omezarr.write_shard = kill_before(omezarr.write_shard)
-tiff_writer.encode_part = kill_before(tiff_writer.encode_part)
+tiff_parts.write_part = kill_before(tiff_parts.write_part)
 number = int(sys.argv[2])
 sys.argv[1:3] = []
 cli.run()
@@ -154,6 +154,15 @@ def test_another_plan_starts_afresh(scan, tmp_path, capsys):
     fit(capsys, *command[:-1], "whole.zarr")
     assert files_at(tmp_path / "out.zarr") == files_at(tmp_path / "whole.zarr")
     assert not partial.exists()
+
+
+@pytest.mark.parametrize("options", [["--compression", "zstd"], ["--cog"]])
+def test_tiles_that_are_encoded_otherwise_are_not_kept(options, scan, tmp_path, capsys):
+    command = [str(scan), *OPTIONS, "-o", "out.tif"]
+    killed(7, "fit", *command)
+    assert fit(capsys, *command, *options)["notes"] == []
+    fit(capsys, *command[:-1], "whole.tif", *options)
+    assert (tmp_path / "out.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
 
 
 def test_blocks_that_are_written_are_not_read_again(scan, tmp_path, capsys, monkeypatch):

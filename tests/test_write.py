@@ -92,7 +92,8 @@ def read_with_gdal(path, folder):
         folder / "gdal.tif",
     ]
     subprocess.run(command, check=True, capture_output=True)
-    return tifffile.imread(folder / "gdal.tif")
+    shown = tifffile.imread(folder / "gdal.tif")
+    return shown[..., :3] if shown.ndim == 3 and shown.shape[2] == 4 else shown
 
 
 def read_with_vips(path, folder):
