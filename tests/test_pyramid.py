@@ -80,13 +80,16 @@ def test_a_block_is_halved_as_by_brute_force(height, width, k, nodata, seed):
         ([[0, 0], [1, 1]], False, 0),
         ([[0, 0], [1, 1]], True, 1),
         ([[0, 5], [3, 4]], True, 3),
-        ([[0, 0], [3, 4]], True, 0),
+        ([[0, 0], [3, 4]], True, 3),
+        ([[0, 0], [0, 4]], True, 0),
+        ([[0, 4], [4, 3]], True, 4),
+        ([[0, 0], [3, 4]], False, 0),
         ([[7], [0]], True, 7),
         ([[0, 7]], True, 7),
         ([[0]], True, 0),
     ],
 )
-def test_ties_go_to_the_lower_label_and_nodata_loses_them(window, nodata, winner):
+def test_ties_go_to_the_lower_label_and_nodata_needs_more_than_half(window, nodata, winner):
     labels = np.array(window, np.uint8)
     assert Block(labels, None, None, nodata).halve().labels.tolist() == [[winner]]
 
