@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Job:
     palette : str, optional
         The one palette file of several outputs, ``palette.json`` in their folder; without it
         each output has its own beside it.
-    content : str
+    content, ome_zarr : str
     strict, overwrite : bool
     """
 
@@ -71,6 +72,7 @@ class Job:
     failures: Mapping[str, BigquantError]
     palette: str | None
     content: str
+    ome_zarr: str
     strict: bool
     overwrite: bool
 
@@ -81,6 +83,7 @@ def open_files(
     *,
     reading: Mapping[str, Any],
     content: str = "both",
+    ome_zarr: str = "0.5",
     strict: bool = False,
     overwrite: bool = False,
 ) -> Job:
@@ -92,7 +95,7 @@ def open_files(
         Of `inputs.expand` and `inputs.name_outputs`.
     reading : Mapping
         Options of `open_image`.
-    content, overwrite
+    content, ome_zarr, overwrite
         As for `QuantizedImage.to_zarr`.
     strict : bool
         Whether an input that cannot be read ends the work, as a single one does; otherwise
@@ -122,7 +125,7 @@ def open_files(
     if palette:
         check_target(palette, overwrite)
     targets = dict(zip(inputs, outputs, strict=True))
-    return Job(images, targets, failures, palette, content, strict, overwrite)
+    return Job(images, targets, failures, palette, content, ome_zarr, strict, overwrite)
 
 
 def quantize_files(
@@ -167,7 +170,8 @@ def _shared_palette(outputs: Sequence[str]) -> str | None:
 
 def _write(job: Job, name: str, result: QuantizedImage) -> None:
     target = job.targets[name]
-    write = write_tiff if format_of(target) == "tif" else write_zarr
+    as_tiff = format_of(target) == "tif"
+    write = write_tiff if as_tiff else partial(write_zarr, ome_zarr=job.ome_zarr)
     write(
         target,
         result.labels,

@@ -13,7 +13,7 @@ import click
 from bigquant import options
 from bigquant.complaints import EXIT_FAILED, complain
 from bigquant.errors import BigquantError, InputError, PaletteWarning
-from bigquant.inputs import FORMATS, expand, name_outputs
+from bigquant.inputs import FORMATS, expand, format_of, name_outputs
 
 
 @click.command()
@@ -36,6 +36,13 @@ from bigquant.inputs import FORMATS, expand, name_outputs
     default="both",
     show_default=True,
     help="What to write: the quantized image, its labels, or both.",
+)
+@click.option(
+    "--ome-zarr",
+    type=click.Choice(["0.5", "0.4"]),
+    default="0.5",
+    show_default=True,
+    help="Version of OME-Zarr; 0.4, without shards, is for older viewers.",
 )
 @click.option(
     "--algorithm",
@@ -71,6 +78,7 @@ def fit(
     output: str | None,
     format_: str | None,
     content: str,
+    ome_zarr: str,
     algorithm: str,
     seed: int,
     strict: bool,
@@ -101,10 +109,18 @@ def fit(
     if len(inputs) > 1 and reading.get("mask"):
         raise InputError(f"--mask is for one input, not for {len(inputs)}: run them apart")
     outputs = name_outputs(inputs, output, format_, k)
+    if _given("ome_zarr") and not any(format_of(name) == "zarr" for name in outputs):
+        raise InputError("--ome-zarr is for outputs in .zarr: leave it out, or write to OUT.zarr")
     with made_folder(output), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")  # to be told in the summary, whatever Python's -W says
         job = open_files(
-            inputs, outputs, reading=reading, content=content, strict=strict, overwrite=overwrite
+            inputs,
+            outputs,
+            reading=reading,
+            content=content,
+            ome_zarr=ome_zarr,
+            strict=strict,
+            overwrite=overwrite,
         )
         address = None if workers else scheduler
         unpacking = {}

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -68,10 +69,11 @@ def write_zarr(
     source: Source,
     *,
     content: str = "both",
+    ome_zarr: str = "0.5",
     overwrite: bool = False,
     with_palette: bool = True,
 ) -> None:
-    """Write an OME-Zarr 0.5 group (Zarr v3, sharded) and the palette beside it.
+    """Write an OME-Zarr group and the palette beside it.
 
     Parameters
     ----------
@@ -84,11 +86,15 @@ def write_zarr(
         Its pixel size becomes the scale; the rest of it stands in the attributes.
     content : {"both", "image", "labels"}
         The image (c, y, x) of the palette's colours, ``labels/quantized`` (y, x), or both.
+    ome_zarr : {"0.5", "0.4"}
+        Version of the format: 0.5 is Zarr v3, in shards; 0.4 is Zarr v2, each chunk a file.
     overwrite : bool
         Whether an output of that name may be replaced.
     with_palette : bool
         Whether the palette is also written beside it, as NAME.palette.json.
     """
+    if ome_zarr not in omezarr.VERSIONS:
+        raise InputError(f"ome_zarr={ome_zarr!r}: must be one of {omezarr.VERSIONS}")
     check_output(path, content, overwrite, source.path, with_palette=with_palette)
     tiers = plan_pyramid(labels.chunks)
     levels = tuple(itertools.chain(*tiers))
@@ -102,16 +108,26 @@ def write_zarr(
         omezarr.create_group(
             str(temporary),
             levels,
+            version=ome_zarr,
             colors=palette.colors,
+            properties=_label_properties(palette),
             label_dtype=palette.label_dtype,
             first_label=palette.first_label,
             content=content,
             pixel_size=source.pixel_size,
             attributes={"palette": palette.as_json(), "source": source.as_attributes()},
         )
-        sink = omezarr.Sink(str(temporary), levels)
+        sink = omezarr.Sink(str(temporary), levels, ome_zarr)
         write_levels(labels, tiers, parts, sink, str(path))
         _check_complete(str(path), sink.missing())
+
+
+def _label_properties(palette: Palette) -> dict[str, list[Any]]:
+    """Tell of each colour what viewers show beside it; shares are those of the pixels fitted."""
+    properties: dict[str, list[Any]] = {"hex": palette.hex}
+    if palette.n_pixels:
+        properties |= {"share": palette.shares.tolist(), "count": palette.counts.tolist()}
+    return properties
 
 
 def write_tiff(
