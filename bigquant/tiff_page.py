@@ -149,7 +149,8 @@ def _describe(path: str, files: _Files, choice: Choice) -> ImageFacts:
         _check_numbers(mask_page)
         seen = describe_samples(path, mask_page, mask_page, is_mask=True)
         mask = _plane_facts(files, choice.mask, mask_page, seen, choice.mask)
-    return ImageFacts(tuple(planes), mask, samples, choice, collect_facts(page, base))
+    facts = collect_facts(page, base, choice.pixel_size)
+    return ImageFacts(tuple(planes), mask, samples, choice, facts)
 
 
 def _plane_facts(

@@ -8,12 +8,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
 
 import tifffile
 
 from bigquant.errors import InputError
 from bigquant.raster import Selection
+from bigquant.tiff_texts import channel_names, pixel_size
 
 _MASK, _REDUCED = 4, 1
 _BESIDE = {"label", "macro", "map", "thumbnail", "overview", "preview"}
@@ -61,6 +61,8 @@ class Choice:
         Whether the planes are said to be red, green and blue.
     mask : Plane, optional
         Page that says it is the mask of an image of this size.
+    pixel_size : (float, float), optional
+        Height and width in micrometers at full resolution, where a text says so.
     """
 
     planes: tuple[Plane, ...]
@@ -69,6 +71,7 @@ class Choice:
     n_series: int
     rgb: bool
     mask: Plane | None
+    pixel_size: tuple[float, float] | None
 
 
 def choose_planes(path: str, tif: tifffile.TiffFile, selection: Selection) -> Choice:
@@ -106,8 +109,9 @@ def choose_planes(path: str, tif: tifffile.TiffFile, selection: Selection) -> Ch
         base=Plane(_path_of(path, tif, base), base.offset, base.index),
         sizes=sizes,
         n_series=len(found),
-        rgb=stacked == 3 and _names_of_channels(tif, found, series) in _RGB,
+        rgb=stacked == 3 and channel_names(tif, found, series) in _RGB,
         mask=_find_mask(path, found, level.keyframe),
+        pixel_size=pixel_size(tif, found, series),
     )
 
 
@@ -264,21 +268,6 @@ def _plane(
 def _path_of(path: str, tif: tifffile.TiffFile, page: Any) -> str:
     """Name the file of a page: sets of files have several."""
     return path if page.parent is tif else str(page.parent.filehandle.path)
-
-
-def _names_of_channels(tif: tifffile.TiffFile, found: list[Any], series: Any) -> tuple[str, ...]:
-    """Tell what the file calls the channels of an image; nothing where that is not clear."""
-    if tif.is_ome and tif.ome_metadata:
-        try:
-            images = ElementTree.fromstring(tif.ome_metadata).findall("{*}Image")
-        except ElementTree.ParseError:
-            return ()
-        if len(images) != len(found):
-            return ()
-        channels = images[[s is series for s in found].index(True)].findall("{*}Pixels/{*}Channel")
-        return tuple(channel.get("Name", "").strip().lower() for channel in channels)
-    labels = (tif.imagej_metadata or {}).get("Labels") if tif.is_imagej else None
-    return tuple(str(label).strip().lower() for label in labels) if labels else ()
 
 
 def _find_mask(path: str, found: list[Any], page: tifffile.TiffPage) -> Plane | None:

@@ -55,14 +55,23 @@ class PageFacts:
     tags: tuple[Tag, ...]
 
 
-def collect_facts(page: tifffile.TiffPage, base: tifffile.TiffPage) -> PageFacts:
-    """Collect what is said of a page, which may be a reduced one of `base`."""
+def collect_facts(
+    page: tifffile.TiffPage, base: tifffile.TiffPage, pixel_size: tuple[float, float] | None
+) -> PageFacts:
+    """Collect what is said of a page, which may be a reduced one of `base`.
+
+    A `pixel_size` (height and width in micrometers, of `base`) goes before the tags, which
+    microscopes leave at what they like.
+    """
     reduced = base.imagewidth / page.imagewidth, base.imagelength / page.imagelength
     x, y = (
         _ratio(base.tags.valueof(code)) / n for code, n in zip((282, 283), reduced, strict=True)
     )
     resolution = (x, y) if min(x, y) > 0 else None
     unit = base.tags.valueof(296, default=2)
+    if pixel_size:
+        resolution = 1e4 / (pixel_size[1] * reduced[0]), 1e4 / (pixel_size[0] * reduced[1])
+        unit = 3
     profile = base.tags.valueof(34675)
     orientation = base.tags.valueof(_ORIENTATION)
     known = isinstance(orientation, int) and 1 <= orientation <= 8
