@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bigquant.colorcounts import ColorHistogram
+    from bigquant.differences import Comparison, compare
     from bigquant.errors import BigquantError, InputError, PaletteWarning
     from bigquant.image import Image
     from bigquant.inspection import inspect
@@ -28,12 +29,14 @@ __version__ = "0.1.0"
 __all__ = [
     "BigquantError",
     "ColorHistogram",
+    "Comparison",
     "Image",
     "InputError",
     "KMeans",
     "Palette",
     "PaletteWarning",
     "QuantizedImage",
+    "compare",
     "inspect",
     "open_image",
     "quantize",
@@ -42,12 +45,14 @@ __all__ = [
 _HOMES = {
     "BigquantError": "errors",
     "ColorHistogram": "colorcounts",
+    "Comparison": "differences",
     "Image": "image",
     "InputError": "errors",
     "KMeans": "kmeans",
     "Palette": "palette",
     "PaletteWarning": "errors",
     "QuantizedImage": "quantized",
+    "compare": "differences",
     "inspect": "inspection",
     "open_image": "read",
     "quantize": "pipeline",

@@ -14,6 +14,8 @@ from pathlib import Path
 from bigquant.errors import BigquantError, InputError
 
 _REMOVALS = 5
+#: File of a temporary folder that tells what is made in it; its last, so what it needs is there.
+_PLAN = "plan"
 _log = logging.getLogger(__name__)
 
 
@@ -69,9 +71,32 @@ def _partial(target: Path) -> Path:
     return target.with_name(f".{target.name}.partial")
 
 
+def unfinished(path: str | os.PathLike[str], plan: str) -> Path | None:
+    """Find the folder in which an interrupted run of the same plan was making an output."""
+    folder = _partial(Path(os.path.abspath(path)))
+    return folder if _plan_of(folder) == plan else None
+
+
+def keep_if_interrupted(folder: Path, plan: str) -> None:
+    """Let a temporary folder outlive an interrupt, from now on: a rerun can go on with it."""
+    draft = folder / f"{_PLAN}.draft"
+    draft.write_text(plan)
+    os.replace(draft, folder / _PLAN)
+
+
+def _plan_of(folder: Path) -> str | None:
+    try:
+        return (folder / _PLAN).read_text()
+    except OSError:
+        return None
+
+
 @contextmanager
 def complete_or_nothing(
-    *paths: str | os.PathLike[str], overwrite: bool, settle: Callable[[], None]
+    *paths: str | os.PathLike[str],
+    overwrite: bool,
+    settle: Callable[[], None],
+    plan: str | None = None,
 ) -> Iterator[Path]:
     """Hand out a temporary folder; what it is left with appears under the outputs' names.
 
@@ -83,6 +108,9 @@ def complete_or_nothing(
         Whether outputs of those names may be replaced.
     settle : callable
         Waits until no task writes to the folder any more; called before it is removed.
+    plan : str, optional
+        What is to be done, in few words. A folder that an interrupted run of the same plan
+        has left, see `keep_if_interrupted`, is handed out as it is.
 
     Yields
     ------
@@ -92,7 +120,8 @@ def complete_or_nothing(
     """
     targets = [check_target(path, overwrite=True) for path in paths]
     folder = _partial(targets[0])
-    lock = _claim(folder, targets)
+    lock = _claim(folder, targets, plan)
+    is_kept = False
     try:
         for path in paths:
             check_target(path, overwrite)
@@ -102,9 +131,13 @@ def complete_or_nothing(
         settle()
         if isinstance(error, OSError):
             raise cannot_write(paths[0], error) from error
+        is_kept = not isinstance(error, Exception) and _plan_of(folder) is not None
+        if is_kept:
+            error.add_note(f"the same command goes on with what lies in {folder}")
         raise
     finally:
-        _remove(folder, settle)
+        if not is_kept:
+            _remove(folder, settle)
         os.close(lock)
 
 
@@ -116,36 +149,36 @@ def cannot_write(path: str | os.PathLike[str], error: OSError) -> BigquantError:
     )
 
 
-def _claim(folder: Path, targets: Sequence[Path]) -> int:
-    """Make the folder and lock it; what a killed run left of it is removed.
+def _claim(folder: Path, targets: Sequence[Path], plan: str | None) -> int:
+    """Make the folder and lock it; what a killed run of another plan left of it is removed.
 
     The system lets go of the lock however a process ends. Returns its file descriptor.
     """
-    try:
-        held = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        pass
-    else:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"{targets[0]}: another run is writing it: wait for that, or choose another name"
-            ) from error
-        except OSError:
-            pass  # a file system without locks
-        finally:
-            os.close(held)
-        if folder.is_dir():
-            _restore(folder, targets)
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
-            folder.unlink()
+    with suppress(FileNotFoundError, NotADirectoryError):
+        lock = _lock(folder, targets[0])
+        _restore(folder, targets)
+        if plan is not None and _plan_of(folder) == plan:
+            return lock
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+    with suppress(FileNotFoundError):
+        folder.unlink()
     folder.mkdir()
-    lock = os.open(folder, os.O_RDONLY)
-    with suppress(OSError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return lock
+    return _lock(folder, targets[0])
+
+
+def _lock(folder: Path, target: Path) -> int:
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(held)
+        raise InputError(
+            f"{target}: another run is writing it: wait for that, or choose another name"
+        ) from error
+    except OSError:
+        pass  # a file system without locks
+    return held
 
 
 def _restore(folder: Path, targets: Sequence[Path]) -> None:

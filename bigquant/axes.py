@@ -109,6 +109,11 @@ def find_axes(
     return _find_unnamed(name, shape, channel)
 
 
+def is_channel(name: object) -> bool:
+    """Tell if an axis of that name holds channels."""
+    return str(name).lower() in _CHANNEL
+
+
 def _no_image(name: str, shape: Sequence[int]) -> str:
     return (
         f"{name}: shape {tuple(shape)} is no image: (y, x) or (y, x, channel) is, "
@@ -144,7 +149,7 @@ def _find_named(
         raise InputError(f"{name}: has axes {_list(names, shape)}: y and x cannot be chosen from")
     left = [axis for axis in range(len(shape)) if axis not in (y, x, channel, *chosen)]
     if channel is None:
-        channels = [a for a in left if names[a].lower() in _CHANNEL and shape[a] > 1]
+        channels = [a for a in left if is_channel(names[a]) and shape[a] > 1]
         channel = channels[0] if len(channels) == 1 else None
     elif channel in chosen:
         channel = None

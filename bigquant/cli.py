@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from bigquant.command_compare import compare
 from bigquant.command_fit import fit
 from bigquant.command_info import info
 from bigquant.command_sample import sample
@@ -39,14 +40,20 @@ def main(arguments: list[str] | None = None) -> int:
         return complain(str(error), EXIT_BAD_INPUT)
     except BigquantError as error:
         return complain(str(error), EXIT_FAILED)
-    except _Terminated:
-        return complain("terminated: nothing was written", EXIT_FAILED)
-    except (KeyboardInterrupt, click.Abort):
+    except _Terminated as error:
+        return complain(f"terminated: {_left(error)}", EXIT_FAILED)
+    except (KeyboardInterrupt, click.Abort) as error:
         warnings.simplefilter("ignore")  # of what the interrupt left unfinished
-        return complain("interrupted: nothing was written", EXIT_INTERRUPTED)
+        return complain(f"interrupted: {_left(error)}", EXIT_INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last line of defence
         return complain(f"{type(error).__name__}: {error} (--traceback shows where)", EXIT_FAILED)
     return 0
+
+
+def _left(error: BaseException) -> str:
+    """Tell what an interrupted command leaves."""
+    cause = error.__cause__ or error  # click wraps an interrupt
+    return " ".join(getattr(cause, "__notes__", ["nothing was written"]))
 
 
 class _Terminated(BaseException):
@@ -78,5 +85,5 @@ def commands() -> None:
     """k-means colour quantization for images too large to hold in memory."""
 
 
-for command in (fit, info, sample):
+for command in (compare, fit, info, sample):
     commands.add_command(command)

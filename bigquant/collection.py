@@ -6,27 +6,45 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bigquant import flat_writer
 from bigquant.atomic import check_target
+from bigquant.bands import split_channels
 from bigquant.errors import BigquantError, InputError
 from bigquant.image import Image
 from bigquant.inputs import format_of
-from bigquant.pipeline import quantize_images
+from bigquant.palette import Palette
+from bigquant.pipeline import plan_result, quantize_images
 from bigquant.quantized import QuantizedImage
 from bigquant.read import open_image
-from bigquant.write import check_output, write_palette, write_tiff, write_zarr
+from bigquant.resume import plan_of
+from bigquant.write import (
+    check_output,
+    unfinished_palette,
+    write_npy,
+    write_palette,
+    write_png,
+    write_tiff,
+    write_zarr,
+)
+
+_WRITERS = {"zarr": write_zarr, "tif": write_tiff, "png": write_png, "npy": write_npy}
 
 
 @dataclass(frozen=True)
 class Written:
-    """An input, the output that it became, and what stands in it."""
+    """An input, the output that it became, and what stands in it.
+
+    If it goes on with what an interrupted run has left, `kept` tells how many of its blocks
+    were written already, of how many.
+    """
 
     name: str
     path: str
     result: QuantizedImage
+    kept: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +81,8 @@ class Job:
     palette : str, optional
         The one palette file of several outputs, ``palette.json`` in their folder; without it
         each output has its own beside it.
+    reading : Mapping
+        Options that the inputs were opened with.
     content, ome_zarr : str
     strict, overwrite : bool
     """
@@ -71,6 +91,7 @@ class Job:
     targets: Mapping[str, str]
     failures: Mapping[str, BigquantError]
     palette: str | None
+    reading: Mapping[str, Any]
     content: str
     ome_zarr: str
     strict: bool
@@ -125,7 +146,23 @@ def open_files(
     if palette:
         check_target(palette, overwrite)
     targets = dict(zip(inputs, outputs, strict=True))
-    return Job(images, targets, failures, palette, content, ome_zarr, strict, overwrite)
+    return Job(images, targets, failures, palette, reading, content, ome_zarr, strict, overwrite)
+
+
+def check_room(job: Job, k: int) -> None:
+    """Find out, before any work, if every output can hold its image in k colours.
+
+    Raises
+    ------
+    InputError
+        If one cannot: PNG and ``.npy`` cannot hold everything.
+    """
+    reserved = any(split_channels(image.shape[2])[1] for image in job.images.values())
+    for name, image in job.images.items():
+        target = job.targets[name]
+        flat_writer.check_room(
+            target, format_of(target), image.shape[:2], k + reserved, job.content
+        )
 
 
 def quantize_files(
@@ -136,9 +173,14 @@ def quantize_files(
     The other parameters are as for `quantize`.
     """
     names, failures = list(job.images), dict(job.failures)
-    results, unread = quantize_images(
-        list(job.images.values()), k, algorithm=algorithm, random_state=random_state
-    )
+    plan, palette = _resumed(job, k=k, algorithm=algorithm, random_state=random_state)
+    unread: Mapping[int, BigquantError] = {}
+    if palette:
+        results = [plan_result(image, palette, {}) for image in job.images.values()]
+    else:
+        results, unread = quantize_images(
+            list(job.images.values()), k, algorithm=algorithm, random_state=random_state
+        )
     failures |= {names[number]: error for number, error in unread.items()}
     if job.strict and unread:
         raise next(iter(unread.values()))
@@ -147,13 +189,13 @@ def quantize_files(
     readable = [name for name in names if name not in failures]
     for name, result in zip(readable, results, strict=True):
         try:
-            _write(job, name, result)
+            counts = _write(job, name, result, plan)
         except BigquantError as error:
             if job.strict:
                 raise
             failures[name] = error
         else:
-            written.append(Written(name, job.targets[name], result))
+            written.append(Written(name, job.targets[name], result, counts if palette else None))
     if job.palette and written:
         write_palette(job.palette, written[0].result.palette, overwrite=job.overwrite)
     seconds = {**results[0].seconds, "write": time.perf_counter() - start}
@@ -168,11 +210,24 @@ def _shared_palette(outputs: Sequence[str]) -> str | None:
     return str(folders.pop() / "palette.json")
 
 
-def _write(job: Job, name: str, result: QuantizedImage) -> None:
+def _resumed(job: Job, **choices: Any) -> tuple[str | None, Palette | None]:
+    """Describe what a job of one image is to do, and get the palette that it has already.
+
+    Several images start afresh: what is complete of them stands under its name.
+    """
+    if len(job.targets) > 1:
+        return None, None
+    (name,) = job.targets
+    choices |= {"content": job.content, "ome_zarr": job.ome_zarr}
+    plan = plan_of(job.images[name], job.reading, **choices)
+    return plan, unfinished_palette(job.targets[name], plan) if plan else None
+
+
+def _write(job: Job, name: str, result: QuantizedImage, plan: str | None) -> tuple[int, int]:
     target = job.targets[name]
-    as_tiff = format_of(target) == "tif"
-    write = write_tiff if as_tiff else partial(write_zarr, ome_zarr=job.ome_zarr)
-    write(
+    format_ = format_of(target) or "zarr"
+    options = {"ome_zarr": job.ome_zarr} if format_ == "zarr" else {}
+    return _WRITERS[format_](
         target,
         result.labels,
         result.palette,
@@ -180,6 +235,8 @@ def _write(job: Job, name: str, result: QuantizedImage) -> None:
         content=job.content,
         overwrite=job.overwrite,
         with_palette=job.palette is None,
+        plan=plan,
+        **options,
     )
 
 

@@ -22,7 +22,8 @@ from bigquant.inputs import FORMATS, expand, format_of, name_outputs
 @click.option(
     "-o",
     "--output",
-    help="OUT.zarr or OUT.tif, or a folder.  [default: INPUT with the suffix .k32.zarr]",
+    help="OUT.zarr, OUT.tif, OUT.png or OUT.npy, or a folder.  "
+    "[default: INPUT with the suffix .k32.zarr]",
 )
 @click.option(
     "--format",
@@ -40,9 +41,7 @@ from bigquant.inputs import FORMATS, expand, format_of, name_outputs
 @click.option(
     "--ome-zarr",
     type=click.Choice(["0.5", "0.4"]),
-    default="0.5",
-    show_default=True,
-    help="Version of OME-Zarr; 0.4, without shards, is for older viewers.",
+    help="Version of OME-Zarr; 0.4, without shards, is for older viewers.  [default: 0.5]",
 )
 @click.option(
     "--algorithm",
@@ -60,15 +59,7 @@ from bigquant.inputs import FORMATS, expand, format_of, name_outputs
 )
 @click.option("--strict", is_flag=True, help="Stop at the first input that cannot be read.")
 @options.reading
-@click.option(
-    "--workers", type=click.IntRange(min=1), help="Run on a local cluster of N processes."
-)
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    envvar="DASK_SCHEDULER_ADDRESS",
-    help="Run on the Dask cluster at ADDRESS, e.g. tcp://host:8786.",
-)
+@options.cluster
 @options.overwrite
 @options.quiet
 @options.shared
@@ -78,7 +69,7 @@ def fit(
     output: str | None,
     format_: str | None,
     content: str,
-    ome_zarr: str,
+    ome_zarr: str | None,
     algorithm: str,
     seed: int,
     strict: bool,
@@ -97,19 +88,23 @@ def fit(
     it as NAME.palette.json.
     """
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
-    from bigquant.collection import made_folder, open_files, quantize_files  # noqa: PLC0415
+    from bigquant.collection import (  # noqa: PLC0415
+        check_room,
+        made_folder,
+        open_files,
+        quantize_files,
+    )
     from bigquant.pipeline import check_k  # noqa: PLC0415
     from bigquant.terminal import stage_progress, unpack  # noqa: PLC0415
 
-    if workers and scheduler and _given("scheduler"):
-        raise InputError("--workers and --scheduler exclude each other: give one of them")
+    address = options.scheduler_address(workers, scheduler)
     check_k(k)
     reading = options.reading_options(chosen)
     inputs = expand(names)
     if len(inputs) > 1 and reading.get("mask"):
         raise InputError(f"--mask is for one input, not for {len(inputs)}: run them apart")
     outputs = name_outputs(inputs, output, format_, k)
-    if _given("ome_zarr") and not any(format_of(name) == "zarr" for name in outputs):
+    if ome_zarr and not any(format_of(name) == "zarr" for name in outputs):
         raise InputError("--ome-zarr is for outputs in .zarr: leave it out, or write to OUT.zarr")
     with made_folder(output), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")  # to be told in the summary, whatever Python's -W says
@@ -118,11 +113,11 @@ def fit(
             outputs,
             reading=reading,
             content=content,
-            ome_zarr=ome_zarr,
+            ome_zarr=ome_zarr or "0.5",
             strict=strict,
             overwrite=overwrite,
         )
-        address = None if workers else scheduler
+        check_room(job, k)
         unpacking = {}
         if len(inputs) == 1 and not address:
             unpacking = unpack(job.images[inputs[0]], quiet=quiet)
@@ -155,6 +150,11 @@ def _tell(
         complain(str(error), EXIT_FAILED)
     if not outcome.written:
         return
+    notes = notes + [
+        "an interrupted run went on: its palette and {} of {} blocks were kept".format(*w.kept)
+        for w in outcome.written
+        if w.kept
+    ]
     images = [_image_facts(written) for written in outcome.written]
     palette = outcome.written[0].result.palette
     shown = job.palette or os.path.relpath(palette_path(outcome.written[0].path))
@@ -190,8 +190,3 @@ def _image_facts(written: Any) -> dict[str, Any]:
         "blocks": labels.npartitions,
         "output": written.path,
     }
-
-
-def _given(name: str) -> bool:
-    source = click.get_current_context().get_parameter_source(name)
-    return source is click.core.ParameterSource.COMMANDLINE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import dask
@@ -151,13 +151,18 @@ def _counted(images: Sequence[da.Array]) -> Delayed:
     return merge_tree([count_colors(image) for image in images]).persist()
 
 
-def merge_tree(parts: list[Delayed]) -> Delayed:
-    """Plan to merge histograms in pairs: two and their sum are all that a task holds."""
-    merge = dask.delayed(ColorHistogram.merge, pure=False, traverse=False)
+def merge_tree(
+    parts: list[Delayed], merge: Callable[[Any, Any], Any] = ColorHistogram.merge
+) -> Delayed:
+    """Plan to merge histograms in pairs: two and their sum are all that a task holds.
+
+    Other sums of whole numbers have a `merge` of their own.
+    """
+    merged = dask.delayed(merge, pure=False, traverse=False)
     level = 0
     while len(parts) > 1:
         paired = [
-            merge(*parts[i : i + 2], dask_key_name=f"merge-counts-{level}-{i}-{parts[i].key}")
+            merged(*parts[i : i + 2], dask_key_name=f"merge-counts-{level}-{i}-{parts[i].key}")
             for i in range(0, len(parts) - 1, 2)
         ]
         parts = paired + parts[len(parts) & ~1 :]

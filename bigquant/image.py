@@ -45,7 +45,10 @@ class Image(da.Array):  # type: ignore[misc]
         rule = ChannelRule(
             (0, 0, 0) if channels == 1 else (0, 1, 2), channels if has_alpha else None
         )
-        return with_source(_apply(rule, self, None), self.source, self.staged)
+        source = self.source
+        if source.frame and channels == 1:
+            source = replace(source, frame=source.frame.as_rgb())
+        return with_source(_apply(rule, self, None), source, self.staged)
 
     def __reduce__(self) -> tuple[Any, ...]:
         plain = da.Array(self.dask, self.name, self.chunks, meta=self._meta)
@@ -112,7 +115,8 @@ def from_arrays(
         masked=mask is not False,
     )
     marks = None if mask is None or mask is False else _mask_blocks(mask, pixels)
-    return with_source(_apply(rule, pixels, marks), Source())
+    frame = found.frame and found.frame.choose(rule.colors, pixels.shape[2])
+    return with_source(_apply(rule, pixels, marks), Source(frame=frame))
 
 
 def _find_bands(

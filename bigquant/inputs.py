@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bigquant.errors import InputError
 
-FORMATS = ("zarr", "tif")
-_OUTPUT_SUFFIXES = {".zarr": "zarr", ".tif": "tif", ".tiff": "tif"}
+FORMATS = ("zarr", "tif", "png", "npy")
+_OUTPUT_SUFFIXES = {".tiff": "tif", **{f".{name}": name for name in FORMATS}}
 #: What is taken of a folder; files of other names are left alone.
 _SLIDES = (".svs", ".ndpi")
 _TIFFS = (".tif", ".tiff", ".btf", ".tf8")
@@ -77,7 +77,7 @@ def _read_list(path: str) -> list[str]:
 
 
 def format_of(output: str) -> str | None:
-    """Tell the format of an output, "zarr" or "tif", by its name; None for a folder's."""
+    """Tell the format of an output, one of `FORMATS`, by its name; None for a folder's."""
     if output.endswith(("/", os.sep)):
         return None
     return _OUTPUT_SUFFIXES.get(Path(output).suffix.lower())
@@ -93,9 +93,9 @@ def name_outputs(
     inputs : sequence of str
         Of `expand`.
     output : str, optional
-        OUT.zarr or OUT.tif for a single input, or a folder for outputs of the inputs' names;
-        without it they lie beside the inputs, with the suffix ``.k32.zarr``.
-    format_ : {"zarr", "tif"}, optional
+        OUT.zarr, OUT.tif, OUT.png or OUT.npy for a single input, or a folder for outputs of
+        the inputs' names; without it they lie beside the inputs, with the suffix ``.k32.zarr``.
+    format_ : {"zarr", "tif", "png", "npy"}, optional
         Kind of the outputs, where no name tells it; "zarr" without it.
     k : int
 
@@ -117,7 +117,8 @@ def name_outputs(
     elif os.path.isdir(output) or output.endswith(("/", os.sep)) or len(inputs) > 1:
         outputs = [str(Path(output) / (_stem(name) + suffix)) for name in inputs]
     else:
-        raise InputError(f"{output}: an output's name ends in .zarr or .tif, a folder's in /")
+        known, last = ", ".join(f".{name}" for name in FORMATS[:-1]), FORMATS[-1]
+        raise InputError(f"{output}: an output's name ends in {known} or .{last}, a folder's in /")
     _check_distinct(inputs, outputs)
     return outputs
 

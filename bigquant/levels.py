@@ -8,21 +8,26 @@ twice, and nothing waits in memory but those rests.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Protocol
 
 import dask
 import dask.array as da
 import numpy as np
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from bigquant import cluster
 from bigquant.atomic import cannot_write
 from bigquant.painting import paint_block
 from bigquant.pyramid import Block
+from bigquant.rests import Rests
 from bigquant.tiling import Level
 
 _TASK = "write-block"
@@ -72,8 +77,13 @@ class Content:
 
 
 def write_levels(
-    pixels: da.Array, tiers: list[list[Level]], content: Content, sink: Sink, shown: str
-) -> None:
+    pixels: da.Array,
+    tiers: list[list[Level]],
+    content: Content,
+    sink: Sink,
+    shown: str,
+    rests: Rests | None = None,
+) -> tuple[int, int]:
     """Compute blocks and write all levels of them.
 
     Parameters
@@ -85,8 +95,16 @@ def write_levels(
     sink : Sink
     shown : str
         Name of the output in errors.
+    rests : Rests, optional
+        Which blocks are written already: they are neither read nor computed.
+
+    Returns
+    -------
+    n_done, n_blocks : int
+        How many blocks of the full size were written already, of how many.
     """
-    first = 0
+    first = n_done = 0
+    n_blocks = math.prod(tiers[0][0].grid)
     dtype = pixels.dtype if content.labels else np.dtype(np.uint8)
     layers = content.labels + content.channels + (content.nodata and content.channels > 0)
     _log.info("writing %s in %d levels", shown, sum(len(tier) for tier in tiers))
@@ -109,6 +127,7 @@ def write_levels(
             content=content,
             sink=sink,
             shown=shown,
+            rests=rests,
             handed_on=handed_on,
             token=_TASK,
             dtype=dtype,
@@ -116,8 +135,29 @@ def write_levels(
             chunks=(*chunks, (layers if handed_on else 1,)),
             meta=np.empty((0, 0, 0), dtype),
         )
+        if rests is not None:
+            done = [place for place in np.ndindex(tier[0].grid) if rests.has(first, *place)]
+            pixels = _with_rests(pixels, rests, first, done)
+            n_done = n_done or (0 if first else len(done))
         first += len(tier)
+    if n_done:
+        _log.info("%d of %d blocks are written already", n_done, n_blocks)
     dask.compute(pixels)
+    return n_done, n_blocks
+
+
+def _with_rests(
+    pixels: da.Array, rests: Rests, level: int, done: list[tuple[int, int]]
+) -> da.Array:
+    """Put what is kept on disk in the place of what would be computed."""
+    if not done:
+        return pixels
+    name = f"{_TASK}-or-rest-{tokenize(pixels.name, done)}"
+    keys = (key for key in product(*map(range, pixels.numblocks)))
+    layer: dict[Any, Any] = {(name, *key): (pixels.name, *key) for key in keys}
+    layer |= {(name, *place, 0): (rests.load, level, *place) for place in done}
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=[pixels])
+    return da.Array(graph, name, pixels.chunks, meta=pixels._meta)
 
 
 def settle() -> None:
@@ -156,6 +196,7 @@ def _write_block(
     content: Content,
     sink: Sink,
     shown: str,
+    rests: Rests | None,
     handed_on: bool,
     block_info: Any = None,
 ) -> NDArray[Any]:
@@ -168,4 +209,8 @@ def _write_block(
             sink.write(level, row, column, block)
         if handed_on or level != levels[-1]:
             block = block.halve()
-    return block.stack() if handed_on else np.ones((1, 1, 1), np.uint8)
+    rest = block.stack() if handed_on else np.ones((1, 1, 1), np.uint8)
+    if rests is not None:
+        with _writing(shown):
+            rests.save(levels[0], row, column, rest)
+    return rest

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bigquant.errors import InputError
 from bigquant.logs import shown_logs
 
 _Command = Callable[..., Any]
@@ -44,6 +45,31 @@ shared = _add(
 )
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary.")
+#: Where it runs.
+cluster = _add(
+    [
+        click.option(
+            "--workers", type=click.IntRange(min=1), help="Run on a local cluster of N processes."
+        ),
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            envvar="DASK_SCHEDULER_ADDRESS",
+            help="Run on the Dask cluster at ADDRESS, e.g. tcp://host:8786.",
+        ),
+    ]
+)
+
+
+def scheduler_address(workers: int | None, scheduler: str | None) -> str | None:
+    """Tell which scheduler the options that `cluster` adds mean; None for one of our own.
+
+    --workers goes before what the environment says.
+    """
+    source = click.get_current_context().get_parameter_source("scheduler")
+    if workers and scheduler and source is click.core.ParameterSource.COMMANDLINE:
+        raise InputError("--workers and --scheduler exclude each other: give one of them")
+    return None if workers else scheduler
 
 
 def _numbers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
+from bigquant.metrics import psnr
 
 #: Most labels that 16 bits can hold beside the reserved one.
 MAX_COLORS = 65535
@@ -145,8 +146,7 @@ class Palette:
     @property
     def psnr(self) -> float:
         """Peak signal-to-noise ratio per channel value in dB; infinite without an error."""
-        per_value = self.mse / self.colors.shape[1]
-        return 10 * math.log10(255**2 / per_value) if per_value else math.inf
+        return psnr(self.mse, self.colors.shape[1])
 
     @property
     def rgb(self) -> NDArray[np.uint8]:

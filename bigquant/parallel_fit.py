@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import dask
@@ -31,7 +32,8 @@ def plan_fit(
     """
 
     def task(function: Any, *arguments: Any, **options: Any) -> Delayed:
-        planned: Delayed = dask.delayed(function, pure=False)(*arguments, **options)
+        name = f"fit-{function.__name__}-{uuid.uuid4().hex}"  # progress bars know it by "fit-"
+        planned: Delayed = dask.delayed(function)(*arguments, **options, dask_key_name=name)
         return planned
 
     if not isinstance(init, str):

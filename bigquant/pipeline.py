@@ -48,7 +48,7 @@ def quantize(
 
     Parameters
     ----------
-    image : Image, dask.array.Array, ndarray or zarr.Array, or a list of them
+    image : Image, dask.array.Array, ndarray, zarr.Array, DataArray or Dataset, or a list of them
         (y, x) or (y, x, channel), uint8, with 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB,
         alpha) channels. Pixels whose alpha is 0 are no part of the image: they get label 0,
         and the colours have labels 1 to k. A list gets one palette for all its images, as if
@@ -67,6 +67,7 @@ def quantize(
     Returns
     -------
     QuantizedImage or list of QuantizedImage
+        Lazy; in terms of xarray where that came in.
         With a `PaletteWarning` if the palette has fewer than k colours, because there are
         fewer, or because two centres round to the same colour.
 
@@ -145,10 +146,11 @@ def quantize_images(
         algorithm=algorithm, random_state=random_state, distinct_colors=n_colors
     )
     seconds = {"count": counted - start, "fit": time.perf_counter() - counted}
-    return [_result(image, palette, seconds) for image in images], failures
+    return [plan_result(image, palette, seconds) for image in images], failures
 
 
-def _result(image: Image, palette: Palette, seconds: Mapping[str, float]) -> QuantizedImage:
+def plan_result(image: Image, palette: Palette, seconds: Mapping[str, float]) -> QuantizedImage:
+    """Plan an image in the colours of a palette that is fitted to it."""
     labels = remap(image, palette)
     return QuantizedImage(palette, labels, paint(labels, palette), image.source, seconds)
 

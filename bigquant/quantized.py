@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import dask.array as da
@@ -13,7 +14,8 @@ from dask.base import DaskMethodsMixin
 
 from bigquant.palette import Palette
 from bigquant.source import Source
-from bigquant.write import write_tiff, write_zarr
+from bigquant.write import write_npy, write_png, write_tiff, write_zarr
+from bigquant.xarray_frame import Frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +28,9 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
     Parameters
     ----------
     palette : Palette
-    labels : dask.array.Array, (y, x), uint8 or uint16
+    label_blocks : dask.array.Array, (y, x), uint8 or uint16
         Label of every pixel; same chunks as the image's.
-    image : dask.array.Array, (y, x, channel), uint8
+    image_blocks : dask.array.Array, (y, x, channel), uint8
         The quantized image, without alpha; pixels that were transparent are black.
     source : Source
         What the outputs inherit.
@@ -37,10 +39,43 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
     """
 
     palette: Palette
-    labels: da.Array
-    image: da.Array
+    label_blocks: da.Array
+    image_blocks: da.Array
     source: Source
     seconds: Mapping[str, float]
+
+    @cached_property
+    def labels(self) -> Any:
+        """Label of every pixel, (y, x), uint8 or uint16: lazy.
+
+        A Dask array; a `DataArray` where one came in, with its coordinates (those of the bands
+        are gone), and with those of its attributes that hold for labels. If label 0 is
+        reserved for what is no part of the image, it is the ``_FillValue``.
+        """
+        if self.source.frame is None:
+            return self.label_blocks
+        return self.source.frame.labels(self.label_blocks, nodata=bool(self.palette.first_label))
+
+    @cached_property
+    def image(self) -> Any:
+        """The quantized image, uint8, without alpha: lazy.
+
+        A Dask array (y, x, channel); a `DataArray` where one came in, with its dimensions in
+        their order, its coordinates, and its attributes but for nodata, valid range and
+        statistics, which hold no more. Pixels that are no part of the image are black.
+        """
+        if self.source.frame is None:
+            return self.image_blocks
+        return self.source.frame.image(self.image_blocks)
+
+    def to_xarray(self) -> Any:
+        """Make an `xarray.Dataset` of the variables ``image`` and ``labels``, both lazy.
+
+        They are as `image` and `labels` where xarray came in; otherwise they have the
+        dimensions (y, x, band) and (y, x), and no coordinates.
+        """
+        frame, reserved = self.source.frame or Frame.plain(), bool(self.palette.first_label)
+        return frame.dataset(self.image_blocks, self.label_blocks, nodata=reserved)
 
     def to_zarr(
         self,
@@ -65,7 +100,7 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         """
         write_zarr(
             path,
-            self.labels,
+            self.label_blocks,
             self.palette,
             self.source,
             content=content,
@@ -82,24 +117,39 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         ``content="labels"``. Resolution, colour profile and georeference are kept.
         """
         write_tiff(
-            path, self.labels, self.palette, self.source, content=content, overwrite=overwrite
+            path, self.label_blocks, self.palette, self.source, content=content, overwrite=overwrite
         )
 
+    def to_png(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write an indexed PNG, and the palette beside it as NAME.palette.json.
+
+        It is image and labels in one: pixels are labels, and the palette gives their colours;
+        a label 0 that is reserved is transparent. For up to 256 labels and 2**30 pixels.
+        """
+        write_png(path, self.label_blocks, self.palette, self.source, overwrite=overwrite)
+
+    def to_npy(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the labels (y, x), uint8 or uint16, as a ``.npy`` file, and the palette beside it.
+
+        The palette file is NAME.palette.json.
+        """
+        write_npy(path, self.label_blocks, self.palette, self.source, overwrite=overwrite)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        return np.asarray(self.image, dtype=dtype)
+        return np.asarray(self.image_blocks, dtype=dtype)
 
     def __repr__(self) -> str:
-        y, x, depth = self.image.shape
+        y, x, depth = self.image_blocks.shape
         return (
             f"<QuantizedImage {y} x {x} x {depth}, k={self.palette.k}, {self.palette.psnr:.2f} dB>"
         )
 
     def _repr_html_(self) -> str:
-        y, x, _ = self.image.shape
+        y, x, _ = self.image_blocks.shape
         facts = {
             "size": f"{x} x {y} pixels",
-            "chunks": f"{self.labels.chunksize[1]} x {self.labels.chunksize[0]}, "
-            f"{self.labels.npartitions} in all",
+            "chunks": f"{self.label_blocks.chunksize[1]} x {self.label_blocks.chunksize[0]}, "
+            f"{self.label_blocks.npartitions} in all",
             "k": self.palette.k,
             "PSNR": f"{self.palette.psnr:.2f} dB",
         }
@@ -108,22 +158,22 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
 
     # Dask's collection protocol: all of it is the image's
     def __dask_graph__(self) -> Any:
-        return self.image.__dask_graph__()
+        return self.image_blocks.__dask_graph__()
 
     def __dask_keys__(self) -> Any:
-        return self.image.__dask_keys__()
+        return self.image_blocks.__dask_keys__()
 
     def __dask_layers__(self) -> Any:
-        return self.image.__dask_layers__()
+        return self.image_blocks.__dask_layers__()
 
     def __dask_tokenize__(self) -> Any:
-        return self.image.__dask_tokenize__()
+        return self.image_blocks.__dask_tokenize__()
 
     def __dask_postcompute__(self) -> Any:
-        return self.image.__dask_postcompute__()
+        return self.image_blocks.__dask_postcompute__()
 
     def __dask_postpersist__(self) -> Any:
-        return self.image.__dask_postpersist__()
+        return self.image_blocks.__dask_postpersist__()
 
     __dask_optimize__ = staticmethod(da.Array.__dask_optimize__)
     __dask_scheduler__ = staticmethod(da.Array.__dask_scheduler__)

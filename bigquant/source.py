@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bigquant.xarray_frame import Frame
+
 #: TIFF tag: (code, data type, count, value), as tifffile's ``extratags`` take it.
 Tag = tuple[int, int, int, Any]
 
@@ -35,6 +37,8 @@ class Source:
         What the samples can be; None where neither the type nor the file tells.
     details : Mapping
         Facts for people: compression, tile size and the like.
+    frame : Frame, optional
+        Coordinates and attributes of the xarray object that it came as.
     """
 
     path: str | None = None
@@ -45,6 +49,7 @@ class Source:
     tags: tuple[Tag, ...] = ()
     valid_range: tuple[float, float] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    frame: Frame | None = field(default=None, compare=False)
 
     @property
     def pixel_size(self) -> tuple[float, float] | None:

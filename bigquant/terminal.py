@@ -16,7 +16,12 @@ from dask.utils import key_split
 from bigquant.cluster import task_counts
 
 #: Part of a task's name -> what its stage is called.
-_STAGES = {"count-block": "counting colors", "fit-": "fitting", "write-block": "writing"}
+_STAGES = {
+    "count-block": "counting colors",
+    "fit-": "fitting",
+    "write-block": "writing",
+    "compare-block": "comparing",
+}
 _POLL_SECONDS = 0.3
 #: Entries of a graph that are results or names of results.
 _NO_WORK = ("Alias", "DataNode")
@@ -120,12 +125,32 @@ def collection_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
 def _palette_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     seconds = facts["seconds"]
     stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())
-    error = f"{facts['psnr']:.2f} dB (MSE {facts['mse']:.2f})" if facts["mse"] else "no error"
     return {
         "colors": f"{facts['distinct_colors']} distinct -> {facts['k']}",
-        "PSNR": error,
+        "PSNR": _error_words(facts),
         "seconds": f"{sum(seconds.values()):.1f} ({stages})",
     }
+
+
+def comparison_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the facts of a comparison into words."""
+    in_a, in_b = facts["masked_in_one"]
+    colors = facts["distinct_colors"]
+    masked = f"{facts['masked']} pixels left out ({in_a} only by A, {in_b} only by B)"
+    return {
+        "A": facts["a"],
+        "B": facts["b"],
+        "size": f"{facts['width']} x {facts['height']} pixels",
+        "masked": masked if facts["masked"] else None,
+        "colors": f"{colors[0]} distinct in A, {colors[1]} in B",
+        "PSNR": _error_words(facts),
+        "CIEDE2000": f"{facts['ciede2000_mean']:.3f} in the mean, "
+        f"{facts['ciede2000_p95']:.3f} at most for 95 % of the pixels",
+    }
+
+
+def _error_words(facts: Mapping[str, Any]) -> str:
+    return f"{facts['psnr']:.2f} dB (MSE {facts['mse']:.2f})" if facts["mse"] else "no error"
 
 
 def _notes(facts: Mapping[str, Any]) -> dict[str, Any]:

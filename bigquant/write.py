@@ -1,6 +1,6 @@
-"""Label or colour blocks -> OME-Zarr or TIFF, complete or not at all.
+"""Label or colour blocks -> OME-Zarr, TIFF, PNG or .npy, complete or not at all.
 
-Blocks are whole shards or whole tiles: two tasks that wrote into one shard would lose each
+Blocks are whole shards, tiles or files: two tasks that wrote into one shard would lose each
 other's data without a word.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +19,18 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant import omezarr, tiff_writer
-from bigquant.atomic import check_apart, check_target, complete_or_nothing
+from bigquant import flat_writer, omezarr, tiff_writer
+from bigquant.atomic import (
+    check_apart,
+    check_target,
+    complete_or_nothing,
+    keep_if_interrupted,
+    unfinished,
+)
 from bigquant.errors import BigquantError, InputError
 from bigquant.levels import Content, settle, write_levels
 from bigquant.palette import Palette
+from bigquant.rests import Rests
 from bigquant.source import Source, Tag
 from bigquant.tiling import Level, plan_pyramid
 
@@ -72,7 +80,8 @@ def write_zarr(
     ome_zarr: str = "0.5",
     overwrite: bool = False,
     with_palette: bool = True,
-) -> None:
+    plan: str | None = None,
+) -> tuple[int, int]:
     """Write an OME-Zarr group and the palette beside it.
 
     Parameters
@@ -92,6 +101,14 @@ def write_zarr(
         Whether an output of that name may be replaced.
     with_palette : bool
         Whether the palette is also written beside it, as NAME.palette.json.
+    plan : str, optional
+        What is to be done, see `unfinished_palette`: what an interrupted run of the same plan
+        has written is kept.
+
+    Returns
+    -------
+    n_done, n_blocks : int
+        How many blocks were written already, of how many.
     """
     if ome_zarr not in omezarr.VERSIONS:
         raise InputError(f"ome_zarr={ome_zarr!r}: must be one of {omezarr.VERSIONS}")
@@ -104,22 +121,25 @@ def write_zarr(
         nodata=bool(palette.first_label),
         table=palette.table,
     )
-    with _outputs(path, palette if with_palette else None, overwrite) as temporary:
-        omezarr.create_group(
-            str(temporary),
-            levels,
-            version=ome_zarr,
-            colors=palette.colors,
-            properties=_label_properties(palette),
-            label_dtype=palette.label_dtype,
-            first_label=palette.first_label,
-            content=content,
-            pixel_size=source.pixel_size,
-            attributes={"palette": palette.as_json(), "source": source.as_attributes()},
-        )
+    with _outputs(path, palette if with_palette else None, overwrite, plan) as temporary:
+        if not temporary.exists():
+            omezarr.create_group(
+                str(temporary),
+                levels,
+                version=ome_zarr,
+                colors=palette.colors,
+                properties=_label_properties(palette),
+                label_dtype=palette.label_dtype,
+                first_label=palette.first_label,
+                content=content,
+                pixel_size=source.pixel_size,
+                attributes={"palette": palette.as_json(), "source": source.as_attributes()},
+            )
+        rests = _kept_rests(temporary.parent, plan)
         sink = omezarr.Sink(str(temporary), levels, ome_zarr)
-        write_levels(labels, tiers, parts, sink, str(path))
+        counts = write_levels(labels, tiers, parts, sink, str(path), rests)
         _check_complete(str(path), sink.missing())
+    return counts
 
 
 def _label_properties(palette: Palette) -> dict[str, list[Any]]:
@@ -139,13 +159,14 @@ def write_tiff(
     content: str = "both",
     overwrite: bool = False,
     with_palette: bool = True,
-) -> None:
+    plan: str | None = None,
+) -> tuple[int, int]:
     """Write a tiled BigTIFF and the palette beside it.
 
     While labels fit 8 bits it is a palette image, whatever `content` is. Above, it is an RGB
     (or gray) image, or with ``content="labels"`` a 16-bit gray one. Resolution, colour
     profile, orientation and GeoTIFF tags of `source` are copied. Parameters are as for
-    `write_zarr`.
+    `write_zarr`, and so is what is returned.
     """
     check_output(path, content, overwrite, source.path, with_palette=with_palette)
     indexed = palette.label_dtype == np.uint8
@@ -159,18 +180,74 @@ def write_tiff(
         nodata=bool(palette.first_label),
         table=palette.table,
     )
-    with _outputs(path, palette if with_palette else None, overwrite) as temporary:
-        _write_tiles(
+    with _outputs(path, palette if with_palette else None, overwrite, plan) as temporary:
+        return _write_tiles(
             temporary,
             str(path),
             labels,
             plan_pyramid(labels.chunks),
             parts,
+            plan,
             source=source,
             tags=tags,
             colormap=tiff_writer.colormap_of(palette.table) if indexed else None,
             description=json.dumps({"bigquant": palette.as_json()}),
         )
+
+
+def write_png(
+    path: str | os.PathLike[str],
+    labels: da.Array,
+    palette: Palette,
+    source: Source,
+    *,
+    content: str = "both",
+    overwrite: bool = False,
+    with_palette: bool = True,
+    plan: str | None = None,
+) -> tuple[int, int]:
+    """Write an indexed PNG, image and labels in one, and the palette beside it.
+
+    Raises an `InputError` above 256 labels, 2**30 pixels or a million pixels a side.
+    Resolution and colour profile of `source` are kept. Parameters are as for `write_zarr`, and
+    so is what is returned.
+    """
+    check_output(path, content, overwrite, source.path, with_palette=with_palette)
+    flat_writer.check_room(str(path), "png", labels.shape, len(palette.table), content)
+    with _outputs(path, palette if with_palette else None, overwrite, plan) as temporary:
+        stored = temporary.with_name("labels.part")
+        counts = _write_rows(stored, str(path), labels, plan)
+        flat_writer.save_png(
+            temporary,
+            stored,
+            table=palette.table,
+            transparent=bool(palette.first_label),
+            description=palette.as_json(),
+            source=source,
+        )
+    return counts
+
+
+def write_npy(
+    path: str | os.PathLike[str],
+    labels: da.Array,
+    palette: Palette,
+    source: Source,
+    *,
+    content: str = "both",
+    overwrite: bool = False,
+    with_palette: bool = True,
+    plan: str | None = None,
+) -> tuple[int, int]:
+    """Write the labels (y, x) as a ``.npy`` file, and the palette beside it.
+
+    uint8, or little-endian uint16; ``content="image"`` is refused. Parameters are as for
+    `write_zarr`, and so is what is returned.
+    """
+    check_output(path, content, overwrite, source.path, with_palette=with_palette)
+    flat_writer.check_room(str(path), "npy", labels.shape, len(palette.table), content)
+    with _outputs(path, palette if with_palette else None, overwrite, plan) as temporary:
+        return _write_rows(temporary, str(path), labels, plan)
 
 
 def write_rgb_tiff(
@@ -193,14 +270,26 @@ def write_palette(
         palette.save(folder / target.name)
 
 
+def unfinished_palette(path: str | os.PathLike[str], plan: str) -> Palette | None:
+    """Get the palette of an interrupted run of the same plan, if there was one."""
+    folder = unfinished(path, plan)
+    try:
+        return Palette.load(folder / palette_path(path).name) if folder else None
+    except InputError:
+        return None
+
+
 @contextmanager
 def _outputs(
-    path: str | os.PathLike[str], palette: Palette | None, overwrite: bool
+    path: str | os.PathLike[str],
+    palette: Palette | None,
+    overwrite: bool,
+    plan: str | None = None,
 ) -> Iterator[Path]:
     """Hand out the temporary name of an output, which appears with its palette file if any."""
     target, model = Path(os.path.abspath(path)), palette_path(path)
     paths = (path,) if palette is None else (path, model)
-    with complete_or_nothing(*paths, overwrite=overwrite, settle=settle) as folder:
+    with complete_or_nothing(*paths, overwrite=overwrite, settle=settle, plan=plan) as folder:
         if palette is not None:
             palette.save(folder / model.name)
         yield folder / target.name
@@ -212,15 +301,15 @@ def _write_tiles(
     pixels: da.Array,
     tiers: list[list[Level]],
     parts: Content,
+    plan: str | None = None,
     *,
     source: Source,
     tags: tuple[Tag, ...] = (),
     colormap: NDArray[np.uint16] | None = None,
     description: str | None = None,
-) -> None:
+) -> tuple[int, int]:
     sink = tiff_writer.Sink(str(temporary.parent), tuple(itertools.chain(*tiers)))
-    write_levels(pixels, tiers, parts, sink, shown)
-    _check_complete(shown, sink.missing())
+    counts = _write_parts(pixels, tiers, parts, sink, shown, temporary.parent, plan)
     tiff_writer.assemble(
         str(temporary),
         sink,
@@ -233,6 +322,45 @@ def _write_tiles(
         icc_profile=source.icc_profile,
         tags=tags,
     )
+    return counts
+
+
+def _kept_rests(folder: Path, plan: str | None) -> Rests | None:
+    """Make a temporary folder one that a rerun can go on with, if there is a plan."""
+    if plan is None:
+        return None
+    rests = Rests(str(folder / "rests"))
+    Path(rests.folder).mkdir(exist_ok=True)
+    keep_if_interrupted(folder, plan)
+    return rests
+
+
+def _write_rows(temporary: Path, shown: str, labels: da.Array, plan: str | None) -> tuple[int, int]:
+    """Write labels as a ``.npy`` file; its parts lie beside it meanwhile."""
+    level = plan_pyramid(labels.chunks)[0][0]
+    sink = flat_writer.Sink(str(temporary.parent), level, labels.dtype.newbyteorder("<"))
+    parts = Content(labels=True, channels=0)
+    counts = _write_parts(labels, [[level]], parts, sink, shown, temporary.parent, plan)
+    flat_writer.assemble(temporary, sink)
+    return counts
+
+
+def _write_parts(
+    pixels: da.Array,
+    tiers: list[list[Level]],
+    parts: Content,
+    sink: tiff_writer.Sink | flat_writer.Sink,
+    shown: str,
+    folder: Path,
+    plan: str | None = None,
+) -> tuple[int, int]:
+    """Write part files into a folder, all of them, from which one file is made next."""
+    rests = _kept_rests(folder, plan)
+    counts = write_levels(pixels, tiers, parts, sink, shown, rests)
+    _check_complete(shown, sink.missing())
+    if rests:  # parts are removed as they are copied: from here on a rerun has to make them again
+        shutil.rmtree(rests.folder)
+    return counts
 
 
 def _check_complete(shown: str, missing: list[str]) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from bigquant.axes import find_axes
+from bigquant.axes import Axes, find_axes, is_channel
 from bigquant.bands import default_colors, named_colors
 from bigquant.errors import InputError
 from bigquant.tiling import plan_tiles
+from bigquant.xarray_frame import Frame
 
 _NODATA = ("_FillValue", "missing_value", "nodata")
 
@@ -26,12 +27,15 @@ class Bands:
         NumPy or Dask arrays, (y, x) or (y, x, sample), of one size and type.
     colors, alpha, nodata
         As in `Raster`.
+    frame : Frame, optional
+        What xarray says beside the pixels.
     """
 
     arrays: tuple[Any, ...]
     colors: tuple[int, ...] | None
     alpha: int | None = None
     nodata: float | None = None
+    frame: Frame | None = None
 
 
 def is_xarray(value: object) -> bool:
@@ -69,10 +73,10 @@ def unpack(
         return _unpack_array("the array", value, channel_axis, planes, nodata)
     if channel_axis is not None:
         raise InputError("the dataset: its variables are the bands: channel_axis is for arrays")
-    variables = {str(name): v for name, v in value.data_vars.items() if v.ndim > 1}
     parts = {
         name: _unpack_array(f"variable {name}", v, None, planes, nodata)
-        for name, v in variables.items()
+        for name, v in value.data_vars.items()
+        if v.ndim > 1
     }
     if len(parts) == 1:
         return next(iter(parts.values()))
@@ -91,7 +95,10 @@ def unpack(
         )
     depth = len(arrays)
     colors = named_colors(list(parts)) or (tuple(range(depth)) if depth == 3 else None)
-    return Bands(tuple(arrays), colors, None, *values.values())
+    first = next(iter(parts.values())).frame
+    assert first is not None
+    frame = first.join(list(parts), value.attrs)
+    return Bands(tuple(arrays), colors, None, next(iter(values.values())), frame)
 
 
 def _unpack_array(
@@ -116,7 +123,20 @@ def _unpack_array(
     named = named_colors(names)
     if named:
         colors, alpha = named, None
-    return Bands((_data_of(pixels),), colors, alpha, nodata)
+    frame = _frame_of(array, axes, planes)
+    return Bands((_data_of(pixels),), colors, alpha, nodata, frame)
+
+
+def _frame_of(array: Any, axes: Axes, planes: Mapping[str, int]) -> Frame:
+    """Take what an array says beside its pixels; one band stays a dimension if it is one."""
+    chosen = {array.dims[axis]: index for axis, index in axes.planes}
+    channel = None if axes.channel is None else array.dims[axes.channel]
+    asked = {name.lower() for name in planes}
+    single = [dim for dim in chosen if is_channel(dim) and str(dim).lower() not in asked]
+    if channel is None and len(single) == 1:
+        channel = single[0]
+        chosen.pop(channel)
+    return Frame.of(array.isel(chosen), array.dims[axes.y], array.dims[axes.x], channel)
 
 
 def _data_of(array: Any) -> Any:

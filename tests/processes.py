@@ -58,8 +58,9 @@ def press_ctrl_c(process):
     os.killpg(process.pid, signal.SIGINT)
 
 
-def assert_nothing_is_left(folder, session):
-    assert not list(folder.iterdir())
+def assert_nothing_is_left(folder, session, *but):
+    """No file in a folder, but of these names, and no process of a session."""
+    assert [path.name for path in folder.iterdir()] == list(but)
     give_up = time.monotonic() + 10
     while alive(session) and time.monotonic() < give_up:
         time.sleep(0.1)

@@ -111,7 +111,7 @@ BAD = [
     ("fit photo.png -o plain.zarr --overwrite", "plain.zarr: is a folder, and no Zarr"),
     ("fit photo.png -o missing/out.zarr", "there is no folder"),
     ("fit photo.png -o /proc/out.zarr", "cannot be written in /proc"),
-    ("fit photo.png -o out.jpg", "out.jpg: an output's name ends in .zarr or .tif"),
+    ("fit photo.png -o out.jpg", "out.jpg: an output's name ends in .zarr, .tif, .png or .npy"),
     (f"fit photo.png -o {'x' * 250}.zarr", "x.zarr"),
     ("fit photo.png --bad", "--bad"),
     ("fit photo.png --content all", "'all'"),

@@ -177,16 +177,18 @@ def test_an_address_that_is_none_is_refused_and_changes_nothing(address):
 
 
 @pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["threads", "workers"])
-def test_ctrl_c_while_writing_leaves_nothing(options, large, tmp_path, monkeypatch):
+def test_ctrl_c_while_writing_leaves_what_a_rerun_needs(options, large, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with fitting(large, *options) as process:
         wait_until_written(process)
         press_ctrl_c(process)
         out, err = process.communicate(timeout=60)
-        assert_nothing_is_left(tmp_path, process.pid)
+        assert_nothing_is_left(tmp_path, process.pid, ".out.zarr.partial")
     assert process.returncode == 130
     assert out == b""
-    assert err.decode().strip() == "bigquant: error: interrupted: nothing was written"
+    left = tmp_path / ".out.zarr.partial"
+    words = f"interrupted: the same command goes on with what lies in {left}"
+    assert err.decode().strip() == f"bigquant: error: {words}"
 
 
 def test_ctrl_c_while_counting_on_a_terminal_leaves_nothing(large, tmp_path, monkeypatch):

@@ -66,6 +66,8 @@ def test_a_zarr_is_an_image_and_no_folder_of_images(tmp_path, monkeypatch):
         (["a.png"], "o.tiff", None, ["o.tiff"]),
         (["d/a.png", "c"], "out", None, ["out/a.zarr", "out/c.zarr"]),
         (["d/a.png"], "out/", "tif", ["out/a.tif"]),
+        (["d/a.tif"], None, "png", ["d/a.k8.png"]),
+        (["d/a.tif"], "o.NPY", None, ["o.NPY"]),
         (["s3://b/a.tif"], "o/", None, ["o/a.zarr"]),
     ],
 )
@@ -79,7 +81,7 @@ def test_outputs_bear_the_names_of_their_inputs(inputs, output, format_, expecte
         (["a.png", "a.tif"], "o/", "a.png and a.tif would both become o/a.zarr"),
         (["x/a.png", "y/a.png"], "o", "would both become o/a.zarr"),
         (["a.png", "a.png"], None, "would both become"),
-        (["a.png"], "o", "ends in .zarr or .tif"),
+        (["a.png"], "o", "ends in .zarr, .tif, .png or .npy"),
         (["https://x.org/a.tif"], None, "say where the output goes"),
     ],
 )
@@ -142,7 +144,7 @@ def test_what_cannot_be_fitted_together_is_refused(images, words):
 # ---------------------------------------------------------------- the command
 
 
-@pytest.mark.parametrize("suffix", ["zarr", "tif"])
+@pytest.mark.parametrize("suffix", ["zarr", "tif", "png", "npy"])
 def test_a_folder_becomes_a_folder_with_one_palette(scans, tmp_path, capfd, suffix):
     command = ["fit", "scans", "-k", "5", "-o", "out/", "--format", suffix, "--json"]
     assert main(command) == 0
@@ -159,9 +161,11 @@ def test_a_folder_becomes_a_folder_with_one_palette(scans, tmp_path, capfd, suff
         path = f"out/{name}.{suffix}"
         if suffix == "zarr":
             written = np.moveaxis(zarr.open_array(f"{path}/0")[...], 0, 2)
+        elif suffix == "png":
+            with pillow.open(path) as picture:
+                written = np.asarray(picture.convert("RGB"))
         else:
-            page = tifffile.imread(path)
-            written = palette.table[page]
+            written = palette.table[tifffile.imread(path) if suffix == "tif" else np.load(path)]
         errors = ((written.astype(int) - pixels) ** 2).sum(axis=2)
         distances = ((pixels[:, :, None].astype(int) - palette.colors) ** 2).sum(axis=3)
         np.testing.assert_array_equal(errors, distances.min(axis=2))

@@ -18,7 +18,7 @@ import zarr
 from distributed import LocalCluster
 from PIL import Image as pillow
 
-from bigquant import InputError, inspect, quantize
+from bigquant import InputError, compare, inspect, quantize
 from bigquant.cli import main
 from bigquant.cluster import running_on
 from bigquant.terminal import fact_sheet, format_bytes, stage_progress
@@ -194,7 +194,7 @@ class Terminal(io.StringIO):
     def bars(self):
         """The last state of each bar: stage -> (done, all)."""
         text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.getvalue())
-        found = re.findall(r"(counting colors|fitting|writing) .*?(\d+)/(\d+)", text)
+        found = re.findall(r"(counting colors|fitting|writing|comparing) .*?(\d+)/(\d+)", text)
         return {stage: (int(done), int(total)) for stage, done, total in found}
 
 
@@ -226,6 +226,11 @@ def test_each_stage_has_a_bar_that_fills(lazy, watched, tmp_path):
     assert list(bars) == ["counting colors", "fitting", "writing"]
     assert all(done == total > 0 for done, total in bars.values())
     assert bars["counting colors"][1] >= lazy.npartitions
+
+
+def test_a_comparison_has_a_bar_that_fills(lazy, watched):
+    bars = watched(lambda: compare(lazy, lazy)).bars()
+    assert bars == {"comparing": (lazy.npartitions, lazy.npartitions)}
 
 
 def test_each_stage_has_a_bar_on_a_cluster_too(watched, tmp_path):

@@ -7,6 +7,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import reference
+from counting import CountingArray, lazily
 from hypothesis import given, settings
 from strategies import chunked, images
 
@@ -15,22 +16,6 @@ from bigquant import PaletteWarning
 from bigquant.errors import InputError
 
 CHUNKS = [(427, 640, 3), (100, 640, 3), (64, 64, 1), ((1, 400, 26), (300, 340), 3), (427, 7, 2)]
-
-
-class CountingArray:
-    """An image that counts how often each pixel is read."""
-
-    def __init__(self, image):
-        self.image, self.reads = image, np.zeros(image.shape[:2], int)
-        self.shape, self.dtype, self.ndim = image.shape, image.dtype, 3
-
-    def __getitem__(self, key):
-        self.reads[key[:2]] += 1
-        return self.image[key]
-
-
-def lazily(counting):
-    return da.from_array(counting, chunks=(100, 200, 3), meta=np.empty((0, 0, 0), np.uint8))
 
 
 @pytest.fixture(scope="module")
