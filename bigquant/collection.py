@@ -166,21 +166,25 @@ def check_room(job: Job, k: int) -> None:
 
 
 def quantize_files(
-    job: Job, k: int, *, algorithm: str = "auto", random_state: int | None = 0
+    job: Job,
+    k: int,
+    *,
+    keep: Any = None,
+    algorithm: str = "auto",
+    random_state: int | None = 0,
 ) -> Outcome:
     """Fit one palette to all inputs of a job, and write each in its colours.
 
     The other parameters are as for `quantize`.
     """
     names, failures = list(job.images), dict(job.failures)
-    plan, palette = _resumed(job, k=k, algorithm=algorithm, random_state=random_state)
+    choices = {"keep": keep, "algorithm": algorithm, "random_state": random_state}
+    plan, palette = _resumed(job, k=k, **choices)
     unread: Mapping[int, BigquantError] = {}
     if palette:
         results = [plan_result(image, palette, {}) for image in job.images.values()]
     else:
-        results, unread = quantize_images(
-            list(job.images.values()), k, algorithm=algorithm, random_state=random_state
-        )
+        results, unread = quantize_images(list(job.images.values()), k, **choices)
     failures |= {names[number]: error for number, error in unread.items()}
     if job.strict and unread:
         raise next(iter(unread.values()))

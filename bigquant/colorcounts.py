@@ -161,6 +161,15 @@ class ColorHistogram:
         """Number of pixels counted (the sum of the weights, rounded, where they have any)."""
         return int(self.counts.sum())
 
+    def n_centers(self, most: int, kept: NDArray[Any]) -> int:
+        """Count the centres that a fit of at most so many has: no more than there are colours.
+
+        Kept colours (m, channels) are among them, whether a pixel has them or not.
+        """
+        if self.n_colors >= most:
+            return most
+        return min(most, len({*map(tuple, self.colors.tolist()), *map(tuple, kept.tolist())}))
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel small: counts as wide as they must be, and without the tree."""
         counts = self.counts

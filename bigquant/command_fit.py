@@ -44,6 +44,12 @@ from bigquant.inputs import FORMATS, expand, format_of, name_outputs
     help="Version of OME-Zarr; 0.4, without shards, is for older viewers.  [default: 0.5]",
 )
 @click.option(
+    "--keep",
+    metavar="COLORS",
+    help="Colours that are in the palette as they are, e.g. '#ffffff,black'; "
+    "the others of the k are fitted.",
+)
+@click.option(
     "--algorithm",
     type=click.Choice(["auto", "histogram", "dask-ml"]),
     default="auto",
@@ -70,6 +76,7 @@ def fit(
     format_: str | None,
     content: str,
     ome_zarr: str | None,
+    keep: str | None,
     algorithm: str,
     seed: int,
     strict: bool,
@@ -94,11 +101,12 @@ def fit(
         open_files,
         quantize_files,
     )
-    from bigquant.pipeline import check_k  # noqa: PLC0415
+    from bigquant.pipeline import check_k, check_keep  # noqa: PLC0415
     from bigquant.terminal import stage_progress, unpack  # noqa: PLC0415
 
     address = options.scheduler_address(workers, scheduler)
     check_k(k)
+    kept = check_keep(keep, k, algorithm)
     reading = options.reading_options(chosen)
     inputs = expand(names)
     if len(inputs) > 1 and reading.get("mask"):
@@ -122,7 +130,7 @@ def fit(
         if len(inputs) == 1 and not address:
             unpacking = unpack(job.images[inputs[0]], quiet=quiet)
         with running_on(address, workers) as client, stage_progress(client, quiet=quiet):
-            outcome = quantize_files(job, k, algorithm=algorithm, random_state=seed)
+            outcome = quantize_files(job, k, keep=kept, algorithm=algorithm, random_state=seed)
     for other in (w for w in caught if w.category is not PaletteWarning):
         logging.getLogger("py.warnings").warning("%s", other.message)
     notes = [str(w.message) for w in caught if w.category is PaletteWarning]

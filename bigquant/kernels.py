@@ -179,6 +179,7 @@ def plus_plus(
     points: NDArray[np.float64],  # IN  (n, channels)
     weights: NDArray[np.float64],  # IN  (n,)
     draws: NDArray[np.float64],  # IN  (k, trials) uniform in [0, 1)
+    kept: NDArray[np.float64],  # IN  (m, channels) chosen already; m may be 0
     chosen: NDArray[np.int64],  # OUT (k,) indices of points
 ) -> None:
     """Choose k starting points by greedy weighted k-means++.
@@ -193,16 +194,21 @@ def plus_plus(
     closest = np.ones(n)
     reduced, best_reduced = np.empty(n), np.empty(n)
     cumulative = np.empty(n)
+    n_kept = kept.shape[0]
+    for j in range(n_kept):
+        _draw_near(columns, weights, kept[j], closest, j > 0, reduced)
+        closest, reduced = reduced, closest
     for step in range(k):
         total = 0.0
         for i in range(n):
             total += weights[i] * closest[i]
             cumulative[i] = total
         best_total = np.inf
-        for trial in range(trials if step else 1):
+        for trial in range(trials if step + n_kept else 1):
             pick = np.searchsorted(cumulative, draws[step, trial] * total, side="right")
             pick = min(pick, n - 1)
-            new_total = _draw_near(columns, weights, pick, closest, step > 0, reduced)
+            is_near = step + n_kept > 0
+            new_total = _draw_near(columns, weights, points[pick], closest, is_near, reduced)
             if new_total < best_total:
                 best_total = new_total
                 chosen[step] = pick
@@ -214,7 +220,7 @@ def plus_plus(
 def _draw_near(
     columns: NDArray[np.float64],  # IN  (channels, n) points
     weights: NDArray[np.float64],  # IN  (n,)
-    pick: int,
+    point: NDArray[np.float64],  # IN  (channels,)
     closest: NDArray[np.float64],  # IN  (n,) squared distances so far
     has_closest: bool,
     reduced: NDArray[np.float64],  # OUT (n,) the same with this point
@@ -224,7 +230,7 @@ def _draw_near(
     for channel in range(columns.shape[0]):
         column = columns[channel]
         for i in range(column.size):
-            delta = column[i] - column[pick]
+            delta = column[i] - point[channel]
             reduced[i] += delta * delta
     if has_closest:
         for i in range(reduced.size):

@@ -140,7 +140,9 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         self.labels_ = self.predict(rows)
         return self
 
-    def fit_histogram(self, histogram: ColorHistogram | Delayed) -> KMeans:
+    def fit_histogram(
+        self, histogram: ColorHistogram | Delayed, keep: NDArray[np.float64] | None = None
+    ) -> KMeans:
         """Fit the centres to distinct colours and their counts; `labels_` is not set.
 
         Parameters
@@ -148,6 +150,9 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         histogram : ColorHistogram, or Delayed of one
             A delayed one is computed once. With a distributed scheduler the fit runs where
             it lies, and only the centres travel.
+        keep : ndarray, (m, n_features), float64, optional
+            Distinct colours that become the first of `cluster_centers_`, as they are; the
+            n_clusters - m others are fitted beside them. For an `init` by name.
         """
         self._check_parameters()
         init: Any = self.init
@@ -157,7 +162,7 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
             init = "k-means++"
         n_init = None if self.n_init == "auto" else self.n_init
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        choices = (init, n_init, self.max_iter, self.tol, seed)
+        choices = (init, n_init, self.max_iter, self.tol, seed, keep)
         source = dask.delayed(histogram, traverse=False)
         found: lloyd.Fit = plan_fit(source, self.n_clusters, *choices).compute()
         n_distinct, n_features = found.centers.shape

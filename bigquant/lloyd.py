@@ -19,7 +19,7 @@ import numpy as np
 from bigquant import kernels
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
-from bigquant.pointsets import Floats, PointSet, first_with, level_of, levels_of
+from bigquant.pointsets import Floats, PointSet, beside, first_with, level_of, levels_of
 
 #: Short runs to choose starts from, as many as these distances (points x clusters) allow, and
 #: at most so many.
@@ -51,6 +51,7 @@ class Fit:
     Parameters
     ----------
     centers : ndarray, (k, channels), float64
+        Kept colours first, as they were given; on the way to the end, the others alone.
     inertia : float
         Sum of weight x squared distance to the nearest centre.
     n_iter : int
@@ -71,6 +72,7 @@ def fit(
     max_iter: int = 300,
     tol: float = 1e-4,
     seed: int = 0,
+    keep: Floats | None = None,
 ) -> Fit:
     """Fit `n_clusters` centres to weighted colours.
 
@@ -79,9 +81,11 @@ def fit(
     histogram : ColorHistogram
         Distinct colours and their counts or weights.
     n_clusters : int
-        At least 1; where there are fewer colours, as many centres are fitted.
+        At least 1, kept colours among them; where there are fewer colours, as many centres
+        are fitted.
     init : {"k-means++", "random"} or ndarray, (n_clusters, channels)
-        Starting centres; an array is taken as it is, and there are no restarts.
+        Starting centres; an array (without kept colours) is taken as it is, and there are no
+        restarts.
     n_init : int, optional
         Restarts, each from one of the best of some short runs; the best is kept. Without it
         two, or one where there is much to do.
@@ -92,6 +96,9 @@ def fit(
         mean variance of the channels (scikit-learn's rule).
     seed : int
         Of the random draws; the same seed gives the same bits.
+    keep : ndarray, (m, channels), float64, optional
+        Distinct colours that are centres as they are, at most `n_clusters`. The others are
+        fitted to what is nearer to them.
 
     Raises
     ------
@@ -99,27 +106,34 @@ def fit(
         If there are no colours, or `init` has other channels than they.
     """
     if isinstance(init, str):
-        search = Search.plan(histogram, n_clusters, init, n_init, max_iter, tol, seed)
+        search = Search.plan(histogram, n_clusters, init, n_init, max_iter, tol, seed, keep)
         chosen = search.choose([search.run(range(search.n_runs))])
         return search.finish(histogram, [search.improve(each) for each in chosen])
-    n_colors, channels = _shape(histogram)
-    if init.shape[1] != channels:
-        raise InputError(f"init has {init.shape[1]} features, the data {channels}")
+    n_clusters, kept = _feasible(histogram, n_clusters, keep)
+    if init.shape[1] != kept.shape[1]:
+        raise InputError(f"init has {init.shape[1]} features, the data {kept.shape[1]}")
     everything = levels_of(histogram)[-1]
-    centers = init[: min(n_clusters, n_colors)].astype(np.float64)
-    return _settle(everything, centers, max_iter, tol * everything.variance())
+    centers = init[: n_clusters - len(kept)].astype(np.float64)
+    return _settle(everything, kept, centers, max_iter, tol * everything.variance())
 
 
-def _shape(histogram: ColorHistogram) -> tuple[int, int]:
+def _feasible(
+    histogram: ColorHistogram, n_clusters: int, keep: Floats | None
+) -> tuple[int, Floats]:
+    """Tell how many centres there can be, and which of them are kept colours (m, channels)."""
     n_colors, channels = histogram.colors.shape
     if not n_colors:
         raise InputError("no row has a weight above 0: there is nothing to fit")
-    return n_colors, channels
+    kept = np.empty((0, channels)) if keep is None else keep
+    return histogram.n_centers(n_clusters, kept), kept
 
 
-def _settle(everything: PointSet, centers: Floats, max_iter: int, limit: float) -> Fit:
-    found = _run(everything, centers, max_iter, limit)
-    return Fit(found.centers, everything.inertia(found.centers), found.n_iter)
+def _settle(
+    everything: PointSet, kept: Floats, centers: Floats, max_iter: int, limit: float
+) -> Fit:
+    found = _run(beside(everything, kept), centers, max_iter, limit)
+    centers = np.vstack([kept, found.centers])
+    return Fit(centers, everything.inertia(centers), found.n_iter)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +143,10 @@ class Search:
     Parameters
     ----------
     seeds, coarse : PointSet
-        Few points: those that starts are drawn from, and those that centres are searched on.
+        Few points: those that starts are drawn from, and those that centres are searched on,
+        beside the kept colours.
+    kept : ndarray, (m, channels), float64
+        Colours that are centres as they are; m may be 0.
     n_clusters, init, max_iter, seed
         As for `fit`, with no more clusters than colours.
     limit : float
@@ -140,6 +157,7 @@ class Search:
 
     seeds: PointSet
     coarse: PointSet
+    kept: Floats
     n_clusters: int
     init: str
     max_iter: int
@@ -158,16 +176,18 @@ class Search:
         max_iter: int,
         tol: float,
         seed: int,
+        keep: Floats | None = None,
     ) -> Search:
         """Choose the points and the number of runs; parameters are as for `fit`."""
-        n_clusters = min(n_clusters, _shape(histogram)[0])
+        n_clusters, kept = _feasible(histogram, n_clusters, keep)
         levels = levels_of(histogram)
         coarse = level_of(histogram, levels, _n_points(n_clusters))
         distances = coarse.size * n_clusters
         n_runs = min(max(1, _SHORT_DISTANCES // distances), _SHORT_RUNS)
         return cls(
             levels[first_with(levels, _SEED_POINTS * n_clusters)],
-            coarse,
+            beside(coarse, kept),
+            kept,
             n_clusters,
             init,
             max_iter,
@@ -182,7 +202,7 @@ class Search:
         found = []
         for number in numbers:
             rng = np.random.default_rng([self.seed, number])
-            start = _seed_centers(self.seeds, self.n_clusters, self.init, rng)
+            start = _seed_centers(self.seeds, self.kept, self.n_clusters, self.init, rng)
             short = min(_SHORT_ITER, self.max_iter)
             found.append(_run(self.coarse, start, short, self.limit * _COARSE_TOL))
         return found
@@ -201,7 +221,7 @@ class Search:
         k = self.n_clusters
         if self.coarse.size * k > _BREATH_DISTANCES or k > _BREATH_CLUSTERS:
             return found
-        return _breathe(self.coarse, found, self.max_iter, self.limit)
+        return _breathe(self.coarse, self.kept, found, self.max_iter, self.limit)
 
     def finish(self, histogram: ColorHistogram, found: list[Fit]) -> Fit:
         """Refine the best on finer levels, and at last on all colours."""
@@ -209,8 +229,9 @@ class Search:
         finer = first_with(levels, _n_points(self.n_clusters))
         best = min(found, key=lambda fit: fit.inertia)
         for level in levels[finer:-1]:
+            level = beside(level, self.kept)
             best = _run(level, best.centers, self.max_iter, self.limit * _COARSE_TOL)
-        return _settle(levels[-1], best.centers, self.max_iter, self.limit)
+        return _settle(levels[-1], self.kept, best.centers, self.max_iter, self.limit)
 
 
 def _n_points(n_clusters: int) -> int:
@@ -218,18 +239,22 @@ def _n_points(n_clusters: int) -> int:
     return max(_LEAST_POINTS, _SEARCH_POINTS * n_clusters)
 
 
-def _seed_centers(level: PointSet, n_clusters: int, init: str, rng: np.random.Generator) -> Floats:
+def _seed_centers(
+    level: PointSet, kept: Floats, n_clusters: int, init: str, rng: np.random.Generator
+) -> Floats:
+    """Draw the centres that are not kept."""
     points, weights = level.points, level.weights
+    n_drawn = n_clusters - len(kept)
     if init == "random" or len(points) * n_clusters > _SEEDING_DISTANCES:
         chance = weights / weights.sum()
-        return points[rng.choice(len(points), n_clusters, replace=False, p=chance)]
+        return points[rng.choice(len(points), n_drawn, replace=False, p=chance)]
     trials = 2 + int(np.log(n_clusters))  # as in scikit-learn
-    chosen = np.empty(n_clusters, np.int64)
-    kernels.plus_plus(points, weights, rng.random((n_clusters, trials)), chosen)
+    chosen = np.empty(n_drawn, np.int64)
+    kernels.plus_plus(points, weights, rng.random((n_drawn, trials)), kept, chosen)
     return points[chosen]
 
 
-def _breathe(level: PointSet, best: Fit, max_iter: int, limit: float) -> Fit:
+def _breathe(level: PointSet, kept: Floats, best: Fit, max_iter: int, limit: float) -> Fit:
     """Add centres where most is missed, merge those that are missed least, while it helps.
 
     After B. Fritzke, "Breathing k-means" (2020). Lloyd's iteration alone never moves a
@@ -237,15 +262,16 @@ def _breathe(level: PointSet, best: Fit, max_iter: int, limit: float) -> Fit:
     """
     k = len(best.centers)
     moved = min(max(16, k // _BREATH), k, level.size // 2)
-    worst = np.empty(k, np.int64)
+    n_labels = len(kept) + k
+    worst = np.empty(n_labels, np.int64)
     while moved:
         labels, distances = level.assign(best.centers)
         missed = level.weights * distances
-        by_cluster = np.argsort(-np.bincount(labels, missed, k), kind="stable")
+        by_cluster = np.argsort(-np.bincount(labels, missed, n_labels), kind="stable")
         kernels.worst_of_each(labels, missed, worst)
         added = level.points[worst[by_cluster[:moved]]]
         more = _run(level, np.vstack([best.centers, added]), min(_IN_ITER, max_iter), limit)
-        fewer = _merged(more.centers, level.gather(more.centers).masses, moved)
+        fewer = _merged(more.centers, level.gather(more.centers).masses, kept, moved)
         found = _run(level, fewer, min(_OUT_ITER, max_iter), limit)
         if found.inertia < best.inertia * (1 - _GAIN):
             best = found
@@ -254,15 +280,19 @@ def _breathe(level: PointSet, best: Fit, max_iter: int, limit: float) -> Fit:
     return best
 
 
-def _merged(centers: Floats, masses: Floats, pairs: int) -> Floats:
+def _merged(centers: Floats, masses: Floats, kept: Floats, pairs: int) -> Floats:
     """Merge so many pairs of centres, those whose merging costs least.
 
-    The cost is Ward's: ``m1 m2 / (m1 + m2) |c1 - c2|**2``.
+    The cost is Ward's: ``m1 m2 / (m1 + m2) |c1 - c2|**2``. Kept colours stay where they are, so
+    merging with the nearest of them costs ``m |c - kept|**2``: a pair of a centre with itself.
     """
     apart = ((centers[:, None] - centers[None, :]) ** 2).sum(axis=2)
     together = masses[:, None] + masses[None, :]
     costs = masses[:, None] * masses[None, :] / np.where(together, together, 1) * apart
-    first, second = np.triu_indices(len(centers), 1)
+    if len(kept):
+        apart_from_kept = ((centers[:, None] - kept[None, :]) ** 2).sum(axis=2)
+        np.fill_diagonal(costs, masses * apart_from_kept.min(axis=1))
+    first, second = np.triu_indices(len(centers), 0 if len(kept) else 1)
     centers, gone = centers.copy(), np.zeros(len(centers), bool)
     used = gone.copy()
     for pair in np.argsort(costs[first, second], kind="stable"):

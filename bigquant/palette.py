@@ -86,7 +86,11 @@ class Palette:
 
     @classmethod
     def from_fit(
-        cls, histogram: ColorHistogram, centers: NDArray[np.float64], first_label: int = 0
+        cls,
+        histogram: ColorHistogram,
+        centers: NDArray[np.float64],
+        first_label: int = 0,
+        n_kept: int = 0,
     ) -> Palette:
         """Order and round fitted centres, and count what they will be nearest to.
 
@@ -98,6 +102,8 @@ class Palette:
             In any order.
         first_label : {0, 1}
             See the class.
+        n_kept : int
+            So many centres, the first, are kept colours: what rounds to one becomes it.
 
         Returns
         -------
@@ -105,6 +111,7 @@ class Palette:
             Centres by the pixels nearest to them, most common first, then by value. Two
             that round to one colour become one, so there may be fewer than came in.
         """
+        centers = _joined(centers, n_kept)
         masses = histogram.gather(centers)[:, 0]
         order = np.lexsort((*centers.T[::-1], -masses))
         centers = centers[order]
@@ -224,3 +231,11 @@ class Palette:
         )
         rest = f" (the first 256 of {self.k})" if self.k > 256 else ""
         return f"<table><caption>{self.k} colors{rest}</caption><tr>{cells}</tr></table>"
+
+
+def _joined(centers: NDArray[np.float64], n_kept: int) -> NDArray[np.float64]:
+    """Put the centres that round to one of the first few on it."""
+    rounded = np.rint(centers.clip(0, 255))
+    codes = rounded @ 256.0 ** np.arange(centers.shape[1])
+    is_kept = np.isin(codes, codes[:n_kept])
+    return np.where(is_kept[:, None], rounded, centers)

@@ -24,6 +24,7 @@ def plan_fit(
     max_iter: int,
     tol: float,
     seed: int,
+    keep: NDArray[np.float64] | None = None,
 ) -> Delayed:
     """Plan what `lloyd.fit` does, to the same bits; parameters are the same.
 
@@ -37,9 +38,9 @@ def plan_fit(
         return planned
 
     if not isinstance(init, str):
-        options = {"init": init, "max_iter": max_iter, "tol": tol}
+        options = {"init": init, "max_iter": max_iter, "tol": tol, "keep": keep}
         return task(lloyd.fit, histogram, n_clusters, **options)
-    plan = task(lloyd.Search.plan, histogram, n_clusters, init, n_init, max_iter, tol, seed)
+    plan = task(lloyd.Search.plan, histogram, n_clusters, init, n_init, max_iter, tol, seed, keep)
     histogram, plan = dask.persist(histogram, plan)
     n_runs = plan.n_runs.compute()
     parts = [range(start, n_runs, _PARTS) for start in range(min(n_runs, _PARTS))]

@@ -13,11 +13,13 @@ import dask
 import dask.array as da
 import numpy as np
 from dask.delayed import Delayed
+from numpy.typing import NDArray
 
 from bigquant.bands import split_channels
 from bigquant.errors import BigquantError, InputError, PaletteWarning
 from bigquant.histogram import count_images
 from bigquant.image import Image
+from bigquant.kept import in_channels, read_colors
 from bigquant.palette import MAX_COLORS, Palette
 from bigquant.quantized import QuantizedImage
 from bigquant.read import open_image
@@ -36,6 +38,7 @@ def quantize(
     nodata: float | None = None,
     bands: Sequence[int] | None = None,
     channel_axis: int | None = None,
+    keep: Any = None,
     algorithm: str = "auto",
     n_init: str | int = "auto",
     random_state: int | None = 0,
@@ -57,6 +60,9 @@ def quantize(
         Colours, 1 to 65535.
     mask, nodata, bands, channel_axis
         What is the image, as for `open_image`.
+    keep : sequence of str or array-like, (m, channels), optional
+        Colours that are in the palette as they are, among its `k`: ``#rrggbb``, names of CSS,
+        or numbers from 0 to 255. The others are fitted to what is nearer to them.
     algorithm : {"auto", "histogram", "dask-ml"}
         See `KMeans`.
     n_init : "auto" or int
@@ -74,7 +80,8 @@ def quantize(
     Raises
     ------
     InputError
-        If `image` is no 8-bit image, has no opaque pixel, or k is out of range.
+        If `image` is no 8-bit image, has no opaque pixel, k is out of range, or a colour
+        cannot be kept.
     """
     several = isinstance(image, list | tuple)
     if several and mask is not None and mask is not False:
@@ -87,7 +94,13 @@ def quantize(
             open_image(each, mask=mask, nodata=nodata, bands=bands, channel_axis=channel_axis)
         )
     results, failures = quantize_images(
-        opened, k, algorithm=algorithm, n_init=n_init, random_state=random_state, stacklevel=3
+        opened,
+        k,
+        keep=keep,
+        algorithm=algorithm,
+        n_init=n_init,
+        random_state=random_state,
+        stacklevel=3,
     )
     for error in failures.values():
         raise error
@@ -98,6 +111,7 @@ def quantize_images(
     images: Sequence[Image],
     k: int,
     *,
+    keep: Any = None,
     algorithm: str = "auto",
     n_init: str | int = "auto",
     random_state: int | None = 0,
@@ -116,24 +130,26 @@ def quantize_images(
         raises it.
     """
     check_k(k)
+    kept = check_keep(keep, k, algorithm)
     if random_state is not None:
         if not isinstance(random_state, int | np.integer) or not 0 <= random_state < 2**32:
             raise InputError(f"random_state={random_state}: must be None or 0 to 2**32 - 1")
         random_state = int(random_state)
     images = _alike(images)
+    kept = in_channels(kept, split_channels(images[0].shape[2])[0])
     first_label = int(any(split_channels(image.shape[2])[1] for image in images))
     start = time.perf_counter()
     histogram, failures = count_images(images)
     images = [image for number, image in enumerate(images) if number not in failures]
-    n_colors = int(histogram.n_colors.compute())
+    n_colors, n_centers = dask.compute(histogram.n_colors, histogram.n_centers(k, kept))
     counted = time.perf_counter()
     if not n_colors:
         whose = "the image" if len(images) == 1 else "the images"
         raise InputError(f"every pixel of {whose} is transparent: there is nothing to fit")
-    _log.info("%d distinct colours; fitting %d of them", n_colors, min(k, n_colors))
-    centers = _fit(images, histogram, min(k, n_colors), algorithm, n_init, random_state)
+    _log.info("%d distinct colours; fitting %d of them", n_colors, n_centers - len(kept))
+    centers = _fit(images, histogram, n_centers, kept, algorithm, n_init, random_state)
     palette: Palette = dask.delayed(Palette.from_fit, pure=False)(
-        histogram, centers, first_label
+        histogram, centers, first_label, len(kept)
     ).compute()
     if palette.k < k:
         why = "some centres round to the same colour"
@@ -145,6 +161,8 @@ def quantize_images(
     palette = palette.with_facts(
         algorithm=algorithm, random_state=random_state, distinct_colors=n_colors
     )
+    if len(kept):
+        palette = palette.with_facts(keep=Palette.from_colors(kept).hex)
     seconds = {"count": counted - start, "fit": time.perf_counter() - counted}
     return [plan_result(image, palette, seconds) for image in images], failures
 
@@ -159,6 +177,16 @@ def check_k(k: int) -> None:
     """Refuse a number of colours that no palette can have."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= MAX_COLORS:
         raise InputError(f"k={k}: must be a whole number from 1 to {MAX_COLORS}")
+
+
+def check_keep(keep: Any, k: int, algorithm: str) -> NDArray[np.uint8]:
+    """List the colours that are to be kept, (m, 3), refusing what a palette of k cannot keep."""
+    kept = np.empty((0, 3), np.uint8) if keep is None else read_colors(keep)
+    if len(kept) > k:
+        raise InputError(f"k={k}: must be at least {len(kept)}, as many colours as are to be kept")
+    if len(kept) and algorithm == "dask-ml":
+        raise InputError("dask-ml's own fit keeps no colours: use the algorithm 'histogram'")
+    return kept
 
 
 def _alike(images: Sequence[Image]) -> list[Image]:
@@ -183,11 +211,12 @@ def _fit(
     images: Sequence[Image],
     histogram: Delayed,
     k: int,
+    kept: NDArray[np.uint8],
     algorithm: str,
     n_init: str | int,
     random_state: int | None,
 ) -> Any:
-    """Fit k centres (k, channels), float64."""
+    """Fit k centres (k, channels), float64, of which those that are kept come first."""
     # dask-ml takes seconds to import, and only a fit needs it
     from bigquant.kmeans import KMeans, image_rows  # noqa: PLC0415
 
@@ -196,4 +225,4 @@ def _fit(
         channels, _ = split_channels(images[0].shape[2])
         rows = [image_rows(image, channels) for image in images]
         return model.fit(da.concatenate(rows)).cluster_centers_
-    return model.fit_histogram(histogram).cluster_centers_
+    return model.fit_histogram(histogram, kept.astype(np.float64)).cluster_centers_

@@ -244,6 +244,56 @@ class TreeColors:
         return total
 
 
+@dataclass(frozen=True, eq=False)
+class BesideKept:
+    """Points that kept colours share with the centres, (m, channels), which alone are given.
+
+    A point nearest to a kept colour is its own, also if a centre is as near. Labels count
+    the kept colours first.
+    """
+
+    level: PointSet
+    kept: Floats
+
+    @property
+    def size(self) -> int:
+        """See `PointSet`, here and below."""
+        return self.level.size
+
+    @property
+    def points(self) -> Floats:  # noqa: D102
+        return self.level.points
+
+    @property
+    def weights(self) -> Floats:  # noqa: D102
+        return self.level.weights
+
+    def variance(self) -> float:  # noqa: D102
+        return self.level.variance()
+
+    def gather(self, centers: Floats) -> Gathered:
+        """Sum up what the centres have; the inertia is that of all points.
+
+        It is taken around the means of the centres, but around kept colours themselves.
+        """
+        m = len(self.kept)
+        found = self.level.gather(np.vstack([self.kept, centers]))
+        shifts = ((found.means[:m] - self.kept) ** 2).sum(axis=1)
+        inertia = found.inertia + float((found.masses[:m] * shifts).sum())
+        return Gathered(found.masses[m:], found.means[m:], inertia)
+
+    def assign(self, centers: Floats) -> tuple[NDArray[np.int32], Floats]:  # noqa: D102
+        return self.level.assign(np.vstack([self.kept, centers]))
+
+    def inertia(self, centers: Floats) -> float:  # noqa: D102
+        return self.level.inertia(np.vstack([self.kept, centers]))
+
+
+def beside(level: PointSet, kept: Floats) -> PointSet:
+    """Put kept colours, if there are any, beside the centres of a level."""
+    return BesideKept(level, kept) if len(kept) else level
+
+
 def _variance(moments: NDArray[np.int64]) -> float:
     count, *sums, squares = moments.sum(axis=0).tolist()
     return float((count * squares - sum(s * s for s in sums)) / (3 * count**2))

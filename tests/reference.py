@@ -25,11 +25,16 @@ def nearest(rows, centers):
     return squares.argmin(axis=1), squares.min(axis=1)
 
 
-def lloyd(rows, centers, tol):
-    """Run Lloyd's algorithm on all rows, until the centres shift by less than tol."""
+def lloyd(rows, centers, tol, n_kept=0):
+    """Run Lloyd's algorithm on all rows, until the centres shift by less than tol.
+
+    The first n_kept of them stay where they are.
+    """
     while True:
         labels, _ = nearest(rows, centers)
-        moved = np.array([rows[labels == j].mean(axis=0) for j in range(len(centers))])
+        moved = centers.astype(np.float64)
+        for j in range(n_kept, len(centers)):
+            moved[j] = rows[labels == j].mean(axis=0)
         if ((moved - centers) ** 2).sum() <= tol:
             return moved
         centers = moved

@@ -173,33 +173,42 @@ def test_plus_plus_never_draws_a_point_without_weight(rng):
     points, weights = rng.random((30, 2)), np.zeros(30)
     weights[[3, 11, 20]] = 1.0
     chosen = np.empty(3, np.int64)
-    kernels.plus_plus(points, weights, rng.random((3, 4)), chosen)
+    kernels.plus_plus(points, weights, rng.random((3, 4)), points[:0], chosen)
     assert sorted(chosen) == [3, 11, 20]
 
 
-def test_plus_plus_draws_by_weight_times_squared_distance():
-    """From three points on a line, the second pick follows the law of the paper."""
+@pytest.mark.parametrize("kept", [[], [[0.0]], [[0.0], [-70.0]]])
+def test_plus_plus_draws_by_weight_times_squared_distance(kept):
+    """From three points on a line, the second pick follows the law of the paper.
+
+    So does the first one beside kept colours.
+    """
     points, weights = np.array([[0.0], [1.0], [3.0]]), np.array([1e9, 2.0, 1.0])
     picks = []
     for draw in (np.arange(1000) + 0.5) / 1000:
-        chosen = np.empty(2, np.int64)
-        kernels.plus_plus(points, weights, np.array([[0.0], [draw]]), chosen)
-        picks.append(chosen[1])
+        draws = [[draw]] if kept else [[0.0], [draw]]
+        chosen = np.empty(len(draws), np.int64)
+        kept_points = np.reshape(kept, (len(kept), 1))
+        kernels.plus_plus(points, weights, np.array(draws), kept_points, chosen)
+        picks.append(chosen[-1])
     shares = np.bincount(picks, minlength=3) / 1000
     np.testing.assert_allclose(shares, [0, 2 / 11, 9 / 11], atol=0.002)
 
 
+@pytest.mark.parametrize("n_kept", [0, 2])
 @pytest.mark.parametrize("n", [5, 8, 51])
-def test_of_each_draw_s_trials_the_one_is_kept_that_lowers_the_error_most(n, rng):
+def test_of_each_draw_s_trials_the_one_is_chosen_that_lowers_the_error_most(n, n_kept, rng):
     points, weights, draws = rng.random((n, 3)), rng.random(n), rng.random((5, 4))
+    kept = rng.random((n_kept, 3))
     chosen = np.empty(5, np.int64)
-    kernels.plus_plus(points, weights, draws, chosen)
-    closest = np.ones(n)
+    kernels.plus_plus(points, weights, draws, kept, chosen)
+    closest = reference.nearest(points, kept)[1] if n_kept else np.ones(n)
     for step in range(5):
         shares = np.cumsum(weights * closest)
-        picks = np.searchsorted(shares, draws[step, : 4 if step else 1] * shares[-1], side="right")
+        n_trials = 4 if step or n_kept else 1
+        picks = np.searchsorted(shares, draws[step, :n_trials] * shares[-1], side="right")
         apart = ((points[:, None] - points[picks]) ** 2).sum(axis=2)
-        reduced = np.minimum(closest[:, None], apart) if step else apart
+        reduced = np.minimum(closest[:, None], apart) if step or n_kept else apart
         best = np.argmin(weights @ reduced)
         assert chosen[step] == picks[best]
         closest = reduced[:, best]

@@ -36,6 +36,14 @@ def test_centres_that_round_to_one_colour_become_one():
     assert palette.counts.tolist() == [3, 1]
 
 
+def test_centres_that_round_to_a_kept_colour_become_it():
+    image = np.array([[[10], [254], [255], [255], [255]]], np.uint8)
+    histogram = ColorHistogram.create(1).add(image)
+    palette = Palette.from_fit(histogram, np.array([[255.0], [254.6], [10.0]]), n_kept=1)
+    assert palette.centers.ravel().tolist() == [255, 10]
+    assert palette.counts.tolist() == [4, 1]
+
+
 @given(images(depths=(1, 3)), st.data())
 def test_statistics_are_those_of_the_written_colours(image, data):
     centers = data.draw(palettes(image.shape[2])) + 0.25
