@@ -83,7 +83,7 @@ class Job:
         each output has its own beside it.
     reading : Mapping
         Options that the inputs were opened with.
-    content : str
+    content, ome_zarr : str
     strict, overwrite : bool
     """
 
@@ -93,6 +93,7 @@ class Job:
     palette: str | None
     reading: Mapping[str, Any]
     content: str
+    ome_zarr: str
     strict: bool
     overwrite: bool
 
@@ -103,6 +104,7 @@ def open_files(
     *,
     reading: Mapping[str, Any],
     content: str = "both",
+    ome_zarr: str = "0.5",
     strict: bool = False,
     overwrite: bool = False,
 ) -> Job:
@@ -114,7 +116,7 @@ def open_files(
         Of `inputs.expand` and `inputs.name_outputs`.
     reading : Mapping
         Options of `open_image`.
-    content, overwrite
+    content, ome_zarr, overwrite
         As for `QuantizedImage.to_zarr`.
     strict : bool
         Whether an input that cannot be read ends the work, as a single one does; otherwise
@@ -144,7 +146,7 @@ def open_files(
     if palette:
         check_target(palette, overwrite)
     targets = dict(zip(inputs, outputs, strict=True))
-    return Job(images, targets, failures, palette, reading, content, strict, overwrite)
+    return Job(images, targets, failures, palette, reading, content, ome_zarr, strict, overwrite)
 
 
 def check_room(job: Job, k: int) -> None:
@@ -220,13 +222,16 @@ def _resumed(job: Job, **choices: Any) -> tuple[str | None, Palette | None]:
     if len(job.targets) > 1:
         return None, None
     (name,) = job.targets
-    plan = plan_of(job.images[name], job.reading, content=job.content, **choices)
+    choices |= {"content": job.content, "ome_zarr": job.ome_zarr}
+    plan = plan_of(job.images[name], job.reading, **choices)
     return plan, unfinished_palette(job.targets[name], plan) if plan else None
 
 
 def _write(job: Job, name: str, result: QuantizedImage, plan: str | None) -> tuple[int, int]:
     target = job.targets[name]
-    return _WRITERS[format_of(target) or "zarr"](
+    format_ = format_of(target) or "zarr"
+    options = {"ome_zarr": job.ome_zarr} if format_ == "zarr" else {}
+    return _WRITERS[format_](
         target,
         result.labels,
         result.palette,
@@ -235,6 +240,7 @@ def _write(job: Job, name: str, result: QuantizedImage, plan: str | None) -> tup
         overwrite=job.overwrite,
         with_palette=job.palette is None,
         plan=plan,
+        **options,
     )
 
 

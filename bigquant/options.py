@@ -46,6 +46,8 @@ shared = _add(
 )
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary.")
+
+
 def files(suffix: str) -> Callable[[_Command], _Command]:
     """Make the options of commands that turn files into quantized files.
 

@@ -79,7 +79,8 @@ def halve_labels(
 ) -> None:
     """Take the most frequent of 2 x 2 labels; of equally frequent ones the lowest.
 
-    With `nodata`, label 0 loses every tie.
+    With `nodata`, label 0 is taken only where it is more than half: it would else eat what
+    lies beside it, level by level, wherever the labels there differ.
     """
     height, width = labels.shape
     for y in range(halved.shape[0]):
@@ -94,11 +95,11 @@ def halve_labels(
             # how often a label occurs, less the label: the largest such number wins
             votes_a, votes_b = ((ab + ac + ad) << 18) - a, ((ab + bc + bd) << 18) - b
             votes_c, votes_d = ((ac + bc + cd) << 18) - c, ((ad + bd + cd) << 18) - d
-            if nodata:  # half a vote less
-                votes_a -= np.int32(a == 0) << 17
-                votes_b -= np.int32(b == 0) << 17
-                votes_c -= np.int32(c == 0) << 17
-                votes_d -= np.int32(d == 0) << 17
+            if nodata:  # one and a half votes less: twice 0 loses to anything, three times wins
+                votes_a -= (np.int32(a == 0) * 3) << 17
+                votes_b -= (np.int32(b == 0) * 3) << 17
+                votes_c -= (np.int32(c == 0) * 3) << 17
+                votes_d -= (np.int32(d == 0) * 3) << 17
             most = max(max(votes_a, votes_b), max(votes_c, votes_d))
             halved[y, x] = -most & 0xFFFF
 

@@ -93,9 +93,14 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         return frame.dataset(self.image_blocks, self.label_blocks, nodata=reserved)
 
     def to_zarr(
-        self, path: str | os.PathLike[str], *, content: str = "both", overwrite: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        content: str = "both",
+        ome_zarr: str = "0.5",
+        overwrite: bool = False,
     ) -> Palette:
-        """Write an OME-Zarr 0.5 group, and the palette beside it as NAME.palette.json.
+        """Write an OME-Zarr group, and the palette beside it as NAME.palette.json.
 
         Parameters
         ----------
@@ -103,6 +108,8 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
             Folder to make; it appears when it is complete.
         content : {"both", "image", "labels"}
             The quantized image (c, y, x), ``labels/quantized`` (y, x), or both.
+        ome_zarr : {"0.5", "0.4"}
+            Version of the format; 0.4 (Zarr v2, without shards) is for older viewers.
         overwrite : bool
             Whether an output of that name may be replaced.
 
@@ -119,6 +126,7 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
             self.source,
             tally=self.tally,
             content=content,
+            ome_zarr=ome_zarr,
             overwrite=overwrite,
         )
 

@@ -64,7 +64,8 @@ class Source:
         """Height and width of a pixel in micrometers, where the file tells."""
         if self.unit is None or self.resolution is None or min(self.resolution) <= 0:
             return None
-        x, y = (_MICROMETERS[self.unit] / r for r in self.resolution)
+        # 15 digits: what a file gives as 0.499 micrometers comes back as that
+        x, y = (float(f"{_MICROMETERS[self.unit] / r:.15g}") for r in self.resolution)
         return y, x
 
     @property

@@ -8,13 +8,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from xml.etree.ElementTree import Element
 
 import tifffile
 
 from bigquant import tiff_ome
 from bigquant.errors import InputError
 from bigquant.raster import Selection
+from bigquant.tiff_texts import channel_names, ome_image, pixel_size
 
 _MASK, _REDUCED = 4, 1
 _BESIDE = {"label", "macro", "map", "thumbnail", "overview", "preview"}
@@ -65,7 +65,7 @@ class Choice:
     ome : Mapping, optional
         What is kept of the image's OME-XML, if the file has it.
     pixel_size : (float, float), optional
-        Height and width in micrometers of a pixel at full resolution, as of the OME-XML.
+        Height and width in micrometers at full resolution, where a text says so.
     """
 
     planes: tuple[Plane, ...]
@@ -108,16 +108,16 @@ def choose_planes(path: str, tif: tifffile.TiffFile, selection: Selection) -> Ch
     stacked, order = _order(path, series, axes, selection.planes)
     planes = tuple(_plane(path, tif, level, axes, where) for where in order)
     base = next(page for page in series if page is not None)
-    described = _described(tif, found, series)
+    image = ome_image(tif, found, series) if tif.is_ome else None
     return Choice(
         planes=planes,
         base=Plane(_path_of(path, tif, base), base.offset, base.index),
         sizes=sizes,
         n_series=len(found),
-        rgb=stacked == 3 and _names_of_channels(tif, described) in _RGB,
+        rgb=stacked == 3 and channel_names(tif, found, series) in _RGB,
         mask=_find_mask(path, found, level.keyframe),
-        ome=None if described is None else tiff_ome.kept_facts(described),
-        pixel_size=None if described is None else tiff_ome.pixel_size(described),
+        pixel_size=pixel_size(tif, found, series),
+        ome=None if image is None else tiff_ome.kept_facts(image),
     )
 
 
@@ -274,22 +274,6 @@ def _plane(
 def _path_of(path: str, tif: tifffile.TiffFile, page: Any) -> str:
     """Name the file of a page: sets of files have several."""
     return path if page.parent is tif else str(page.parent.filehandle.path)
-
-
-def _described(tif: tifffile.TiffFile, found: list[Any], series: Any) -> Element | None:
-    """Find what OME-XML says of an image, if the file has it and that is clear."""
-    if not tif.is_ome:
-        return None
-    number = next((i for i, each in enumerate(found) if each is series), 0)
-    return tiff_ome.find_image(tif.ome_metadata, number, len(found))
-
-
-def _names_of_channels(tif: tifffile.TiffFile, described: Element | None) -> tuple[str, ...]:
-    """Tell what the file calls the channels of an image; nothing where that is not clear."""
-    if described is not None:
-        return tiff_ome.channel_names(described)
-    labels = (tif.imagej_metadata or {}).get("Labels") if tif.is_imagej else None
-    return tuple(str(label).strip().lower() for label in labels) if labels else ()
 
 
 def _find_mask(path: str, found: list[Any], page: tifffile.TiffPage) -> Plane | None:

@@ -56,14 +56,12 @@ class PageFacts:
 
 
 def collect_facts(
-    page: tifffile.TiffPage,
-    base: tifffile.TiffPage,
-    pixel_size: tuple[float, float] | None = None,
+    page: tifffile.TiffPage, base: tifffile.TiffPage, pixel_size: tuple[float, float] | None
 ) -> PageFacts:
     """Collect what is said of a page, which may be a reduced one of `base`.
 
-    The height and width in micrometers of a pixel of `base`, if told elsewhere, go before its
-    tags.
+    A `pixel_size` (height and width in micrometers, of `base`) goes before the tags, which
+    microscopes leave at what they like.
     """
     reduced = base.imagewidth / page.imagewidth, base.imagelength / page.imagelength
     x, y = (_ratio(base.tags.valueof(code)) for code in (282, 283))

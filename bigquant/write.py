@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -76,11 +77,12 @@ def write_zarr(
     source: Source,
     *,
     content: str = "both",
+    ome_zarr: str = "0.5",
     overwrite: bool = False,
     with_palette: bool = True,
     plan: str | None = None,
 ) -> tuple[int, int]:
-    """Write an OME-Zarr 0.5 group (Zarr v3, sharded) and the palette beside it.
+    """Write an OME-Zarr group and the palette beside it.
 
     Parameters
     ----------
@@ -93,6 +95,8 @@ def write_zarr(
         Its pixel size becomes the scale; the rest of it stands in the attributes.
     content : {"both", "image", "labels"}
         The image (c, y, x) of the palette's colours, ``labels/quantized`` (y, x), or both.
+    ome_zarr : {"0.5", "0.4"}
+        Version of the format: 0.5 is Zarr v3, in shards; 0.4 is Zarr v2, each chunk a file.
     overwrite : bool
         Whether an output of that name may be replaced.
     with_palette : bool
@@ -106,6 +110,8 @@ def write_zarr(
     n_done, n_blocks : int
         How many blocks were written already, of how many.
     """
+    if ome_zarr not in omezarr.VERSIONS:
+        raise InputError(f"ome_zarr={ome_zarr!r}: must be one of {omezarr.VERSIONS}")
     check_output(path, content, overwrite, source.path, with_palette=with_palette)
     tiers = plan_pyramid(labels.chunks)
     levels = tuple(itertools.chain(*tiers))
@@ -120,7 +126,9 @@ def write_zarr(
             omezarr.create_group(
                 str(temporary),
                 levels,
+                version=ome_zarr,
                 colors=palette.colors,
+                properties=_label_properties(palette),
                 label_dtype=palette.label_dtype,
                 first_label=palette.first_label,
                 content=content,
@@ -128,10 +136,18 @@ def write_zarr(
                 attributes={"palette": palette.as_json(), "source": source.as_attributes()},
             )
         rests = _kept_rests(temporary.parent, plan)
-        sink = omezarr.Sink(str(temporary), levels)
+        sink = omezarr.Sink(str(temporary), levels, ome_zarr)
         counts = write_levels(labels, tiers, parts, sink, str(path), rests)
         _check_complete(str(path), sink.missing())
     return counts
+
+
+def _label_properties(palette: Palette) -> dict[str, list[Any]]:
+    """Tell of each colour what viewers show beside it; shares are those of the pixels fitted."""
+    properties: dict[str, list[Any]] = {"hex": palette.hex}
+    if palette.n_pixels:
+        properties |= {"share": palette.shares.tolist(), "count": palette.counts.tolist()}
+    return properties
 
 
 def write_tiff(

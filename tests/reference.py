@@ -68,12 +68,16 @@ def windows(values, fill):
 
 
 def halve_labels(labels, nodata):
-    """Take the most frequent label of each window; ties to the lowest, label 0 loses them."""
+    """Take the most frequent label of each window, of several the lowest.
+
+    With nodata, label 0 is taken only where it is more than half of the window.
+    """
     cut = windows(labels.astype(int), -1)
-    votes = (cut[..., :, None] == cut[..., None, :]).sum(axis=3).astype(float)
+    votes = (cut[..., :, None] == cut[..., None, :]).sum(axis=3)
     votes[cut == -1] = 0
     if nodata:
-        votes[cut == 0] -= 0.5
+        rare = 2 * (cut == 0).sum(axis=2) <= (cut >= 0).sum(axis=2)
+        votes[(cut == 0) & rare[..., None]] = 0
     winners = votes == votes.max(axis=2, keepdims=True)
     return np.where(winners, cut, labels.max() + 1).min(axis=2)
 

@@ -119,6 +119,8 @@ BAD = [
     ("fit photo.png --keep #fff --algorithm dask-ml", "dask-ml's own fit keeps no colours"),
     ("fit photo.png --bad", "--bad"),
     ("fit photo.png --content all", "'all'"),
+    ("fit photo.png --ome-zarr 0.3", "'0.3'"),
+    ("fit photo.png --ome-zarr 0.4 -o out.tif", "--ome-zarr is for outputs in .zarr"),
     ("fit photo.png --algorithm magic", "'magic'"),
     ("fit photo.png --seed -1", "-1"),
     ("fit photo.png --workers 0", "0"),

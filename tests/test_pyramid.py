@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from strategies import chunkings
 
 from bigquant import Palette
+from bigquant.omezarr import VERSIONS
 from bigquant.pyramid import Block
 from bigquant.source import Source
 from bigquant.tiling import plan_pyramid
@@ -47,7 +48,8 @@ def make(shape, chunks, k, nodata, rng):
 
 def zarr_levels(path):
     group = zarr.open_group(path, mode="r")
-    n_levels = len(group.attrs["ome"]["multiscales"][0]["datasets"])
+    attributes = group.attrs.asdict()
+    n_levels = len(attributes.get("ome", attributes)["multiscales"][0]["datasets"])
     for level in range(n_levels):
         yield group[f"labels/quantized/{level}"][:], np.moveaxis(group[str(level)][:], 0, 2)
 
@@ -80,13 +82,16 @@ def test_a_block_is_halved_as_by_brute_force(height, width, k, nodata, seed):
         ([[0, 0], [1, 1]], False, 0),
         ([[0, 0], [1, 1]], True, 1),
         ([[0, 5], [3, 4]], True, 3),
-        ([[0, 0], [3, 4]], True, 0),
+        ([[0, 0], [3, 4]], True, 3),
+        ([[0, 0], [0, 4]], True, 0),
+        ([[0, 4], [4, 3]], True, 4),
+        ([[0, 0], [3, 4]], False, 0),
         ([[7], [0]], True, 7),
         ([[0, 7]], True, 7),
         ([[0]], True, 0),
     ],
 )
-def test_ties_go_to_the_lower_label_and_nodata_loses_them(window, nodata, winner):
+def test_ties_go_to_the_lower_label_and_nodata_needs_more_than_half(window, nodata, winner):
     labels = np.array(window, np.uint8)
     assert Block(labels, None, None, nodata).halve().labels.tolist() == [[winner]]
 
@@ -111,12 +116,13 @@ def test_a_block_travels_whole(with_labels, with_colors, nodata):
 # ---------------------------------------------------------------- whole outputs
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("nodata", [False, True])
 @pytest.mark.parametrize("chunks", CHUNKS)
 @pytest.mark.parametrize("shape", SIDES)
-def test_every_level_of_a_zarr_is_brute_forces(shape, chunks, nodata, tmp_path, rng):
+def test_every_level_of_a_zarr_is_brute_forces(shape, chunks, nodata, version, tmp_path, rng):
     labels, palette, expected = make(shape, chunks, 7, nodata, rng)
-    write_zarr(tmp_path / "o.zarr", labels, palette, Source())
+    write_zarr(tmp_path / "o.zarr", labels, palette, Source(), ome_zarr=version)
     found = list(zarr_levels(tmp_path / "o.zarr"))
     assert len(found) == len(expected)
     for (labels_found, colors_found), (labels_expected, colors_expected) in zip(
@@ -151,10 +157,28 @@ def test_levels_are_the_same_for_any_chunks(tmp_path_factory, data):
     k = data.draw(st.sampled_from([3, 300]))
     labels, palette, expected = make(shape, chunks, k, data.draw(st.booleans()), rng)
     folder = tmp_path_factory.mktemp("levels")
-    write_zarr(folder / "o.zarr", labels, palette, Source())
+    version = data.draw(st.sampled_from(VERSIONS))
+    write_zarr(folder / "o.zarr", labels, palette, Source(), ome_zarr=version)
     for found, wanted in zip(zarr_levels(folder / "o.zarr"), expected, strict=True):
         np.testing.assert_array_equal(found[0], wanted[0])
         np.testing.assert_array_equal(found[1], wanted[1])
+    shutil.rmtree(folder)
+
+
+@settings(max_examples=10)
+@given(st.data())
+def test_no_level_has_a_label_its_parents_lack_and_nodata_eats_no_edges(tmp_path_factory, data):
+    shape = data.draw(st.tuples(st.integers(1, 1300), st.integers(513, 1300)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**31)))
+    labels, palette, _ = make(shape, data.draw(chunkings(shape)), 5, True, rng)
+    folder = tmp_path_factory.mktemp("parents")
+    write_zarr(folder / "o.zarr", labels, palette, Source())
+    found = [level for level, _ in zarr_levels(folder / "o.zarr")]
+    for upper, lower in pairwise(found):
+        parents = reference.windows(upper.astype(int), -1)
+        assert (parents == lower[..., None]).any(axis=2).all()
+        nodata, all_ = (parents == 0).sum(axis=2), (parents >= 0).sum(axis=2)
+        np.testing.assert_array_equal(lower == 0, 2 * nodata > all_)
     shutil.rmtree(folder)
 
 
