@@ -12,6 +12,7 @@ import click
 
 from bigquant.command_fit import fit
 from bigquant.command_info import info
+from bigquant.command_palette import palette
 from bigquant.command_sample import sample
 from bigquant.complaints import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, complain
 from bigquant.errors import BigquantError, DamagedError, InputError
@@ -78,5 +79,5 @@ def commands() -> None:
     """k-means colour quantization for images too large to hold in memory."""
 
 
-for command in (fit, info, sample):
+for command in (fit, info, palette, sample):
     commands.add_command(command)

@@ -16,7 +16,7 @@ from bigquant.inputs import format_of
 from bigquant.pipeline import quantize_images
 from bigquant.quantized import QuantizedImage
 from bigquant.read import open_image
-from bigquant.write import check_output, write_palette, write_tiff, write_zarr
+from bigquant.write import check_output, write_tiff, write_zarr
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def quantize_files(
         else:
             written.append(Written(name, job.targets[name], result))
     if job.palette and written:
-        write_palette(job.palette, written[0].result.palette, overwrite=job.overwrite)
+        written[0].result.palette.save(job.palette, overwrite=job.overwrite)
     seconds = {**results[0].seconds, "write": time.perf_counter() - start}
     return Outcome(written, failures, seconds)
 

@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import dask
@@ -25,6 +26,8 @@ from bigquant.remap import paint, remap
 
 DEFAULT_K = 32
 _SHOWN = 5
+#: Sources that a palette names; a collection may have any number.
+_NAMED = 100
 _log = logging.getLogger(__name__)
 
 
@@ -142,7 +145,11 @@ def quantize_images(
         warnings.warn(f"k={palette.k}, not {k}: {why}", PaletteWarning, stacklevel=stacklevel)
     _log.info("fitted: MSE %.2f, PSNR %.2f dB", palette.mse, palette.psnr)
     palette = palette.with_facts(
-        algorithm=algorithm, random_state=random_state, distinct_colors=n_colors
+        algorithm=algorithm,
+        random_state=random_state,
+        distinct_colors=n_colors,
+        sources=[image.source.path for image in images if image.source.path][:_NAMED],
+        versions=_versions(algorithm),
     )
     seconds = {"count": counted - start, "fit": time.perf_counter() - counted}
     return [_result(image, palette, seconds) for image in images], failures
@@ -151,6 +158,12 @@ def quantize_images(
 def _result(image: Image, palette: Palette, seconds: Mapping[str, float]) -> QuantizedImage:
     labels = remap(image, palette)
     return QuantizedImage(palette, labels, paint(labels, palette), image.source, seconds)
+
+
+def _versions(algorithm: str) -> dict[str, str]:
+    """Tell the versions of bigquant and of what fits by `algorithm`."""
+    fitting = ("dask-ml", "scikit-learn") if algorithm == "dask-ml" else ("numba", "numpy")
+    return {name: version(name) for name in ("bigquant", *fitting)}
 
 
 def check_k(k: int) -> None:

@@ -168,15 +168,6 @@ def write_rgb_tiff(
         _write_tiles(folder / target.name, str(path), image, image_only, parts, source=Source())
 
 
-def write_palette(
-    path: str | os.PathLike[str], palette: Palette, *, overwrite: bool = False
-) -> None:
-    """Write a palette file, complete or not at all."""
-    target = check_target(path, overwrite)
-    with complete_or_nothing(path, overwrite=overwrite, settle=settle) as folder:
-        palette.save(folder / target.name)
-
-
 @contextmanager
 def _outputs(
     path: str | os.PathLike[str], palette: Palette | None, overwrite: bool
