@@ -61,14 +61,18 @@ def _show(palette: Any) -> None:
     about = f" of {palette.n_pixels} pixels" if counted else ""
     error = f", {palette.psnr:.2f} dB (MSE {palette.mse:.2f})" if palette.inertia else ""
     console.print(f"{_count(palette)}{about}{error}")
-    console.print(f"label  {'color':<{15 if with_swatches else 7}}{'  share' if counted else ''}")
+    width = 15 if with_swatches else 7
+    console.print(f"label  {'color':<{width}}{'  share' if counted else ''}".rstrip())
     if palette.first_label:
         console.print("    0  no part of the image")
     shares = palette.shares.tolist()
     for label, (color, share) in enumerate(zip(palette.hex, shares, strict=True)):
-        swatch = Text("      ", f"on {color}") + "  " if with_swatches else Text()
+        swatch: list[str | tuple[str, str]] = (
+            [("      ", f"on {color}"), "  "] if with_swatches else []
+        )
         told = f"  {_percent(share)}" if counted else ""
-        console.print(Text(f"{palette.first_label + label:5}  ") + swatch + color + told)
+        number = f"{palette.first_label + label:5}  "
+        console.print(Text.assemble(number, *swatch, f"{color}{told}"))
 
 
 def _percent(share: float) -> str:

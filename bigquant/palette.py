@@ -17,6 +17,7 @@ from bigquant import palette_formats, palette_model
 from bigquant.atomic import complete_or_nothing
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
+from bigquant.palette_model import naming
 from bigquant.palette_rows import RGBA
 
 #: Most labels that 16 bits can hold beside the reserved one.
@@ -200,6 +201,12 @@ class Palette:
             "fit": dict(self.fit),
         }
 
+    def encode(self, suffix: str = ".json") -> bytes:
+        """Make the bytes of a palette file of one of `SUFFIXES`; see `save`."""
+        if suffix == ".json":
+            return (json.dumps(self.as_json(), indent=1) + "\n").encode()
+        return palette_formats.encode(suffix, self.rows)
+
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a palette file, complete or not at all.
 
@@ -219,14 +226,8 @@ class Palette:
             If the suffix is unknown, the format cannot hold so many colours, or the file
             cannot be written.
         """
-        suffix = _suffix_of(path)
-        if suffix == ".json":
-            data = (json.dumps(self.as_json(), indent=1) + "\n").encode()
-        else:
-            try:
-                data = palette_formats.encode(suffix, self.rows)
-            except InputError as error:
-                raise InputError(f"{path}: {error}") from error
+        with naming(path):
+            data = self.encode(_suffix_of(path))
         with complete_or_nothing(path, overwrite=overwrite, settle=lambda: None) as folder:
             (folder / Path(path).name).write_bytes(data)
 
@@ -242,36 +243,32 @@ class Palette:
         InputError
             If it is no such file, damaged, or larger than 16 MiB.
         """
-        suffix = _suffix_of(path)
-        data = palette_model.read_bytes(path)
-        if suffix == ".json":
-            return cls.from_json(palette_model.parse_json(data, path), str(path))
-        try:
+        with naming(path):
+            suffix = _suffix_of(path)
+            data = palette_model.read_bytes(path)
+            if suffix == ".json":
+                return cls._from_model(palette_model.parse_json(data))
             rows = palette_formats.decode(suffix, data)
             colors = [row[:3] for row in rows if row[3]]
             if not colors:
                 raise InputError("holds no colours")
             return cls.from_colors(colors, first_label=int(len(colors) < len(rows)))
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
 
     @classmethod
     def from_json(cls, model: Any, name: str = "palette") -> Palette:
         """Build the palette that `as_json` described; `name` is what errors call it."""
-        try:
-            palette_model.check_model(model)
-            palette = cls.from_colors(model["centers"], model["first_label"])
-            colors = cls.from_colors(model["colors"]).colors
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from error
-        if palette.centers.shape != colors.shape or not np.array_equal(palette.colors, colors):
-            raise InputError(f"{name}: its colors are not its centers, rounded")
+        with naming(name):
+            return cls._from_model(model)
+
+    @classmethod
+    def _from_model(cls, model: Any) -> Palette:
+        palette_model.check_model(model)
+        palette = cls.from_colors(model["centers"], model["first_label"])
+        if not np.array_equal(palette.colors, cls.from_colors(model["colors"]).colors):
+            raise InputError("not a usable palette: its colors are not its centers, rounded")
         counts = np.array(model["counts"], np.uint64)
         palette = replace(palette, counts=counts, inertia=model["inertia"], fit=model["fit"])
-        try:
-            palette_model.check_consequences(model, palette.as_json())
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from error
+        palette_model.check_consequences(model, palette.as_json())
         return palette
 
     def _repr_html_(self) -> str:
@@ -287,5 +284,5 @@ class Palette:
 def _suffix_of(path: str | os.PathLike[str]) -> str:
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise InputError(f"{path}: a palette file's name ends in {', '.join(SUFFIXES)}")
+        raise InputError(f"a palette file's name ends in {', '.join(SUFFIXES)}")
     return suffix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 from pathlib import Path
@@ -11,15 +12,15 @@ import tifffile
 
 from bigquant.errors import InputError, one_line
 from bigquant.palette import Palette
-from bigquant.palette_model import parse_json, read_bytes
-from bigquant.tiff_colors import read_colormap
+from bigquant.palette_model import check_file, naming, parse_json, read_bytes
+from bigquant.tiff_colors import colors_of
 
 _TIFFS = (".tif", ".tiff")
 #: Documents of a Zarr group, v3 and v2, that hold its attributes.
 _ZARR_DOCUMENTS = ("zarr.json", ".zattrs")
 #: The largest palette takes 20 MiB with Zarr's indentation.
 _MAX_ZARR_BYTES = 64 << 20
-_DESCRIPTION, _PALETTE_COLOR = 270, 3
+_PALETTE_COLOR = 3
 
 
 def read_palette(path: str | os.PathLike[str]) -> Palette:
@@ -36,26 +37,22 @@ def read_palette(path: str | os.PathLike[str]) -> Palette:
     InputError
         If it has no palette or is damaged.
     """
-    if os.path.isdir(path):
-        return _read_zarr(path)
-    if Path(path).suffix.lower() in _TIFFS:
-        return _read_tiff(path)
-    return Palette.load(path)
+    if not os.path.isdir(path) and Path(path).suffix.lower() not in _TIFFS:
+        return Palette.load(path)
+    with naming(path):
+        return _read_zarr(Path(path)) if os.path.isdir(path) else _read_tiff(path)
 
 
-def _read_zarr(path: str | os.PathLike[str]) -> Palette:
+def _read_zarr(path: Path) -> Palette:
     for name in _ZARR_DOCUMENTS:
-        document = Path(path) / name
-        if document.is_file():
-            attributes = parse_json(read_bytes(document, _MAX_ZARR_BYTES), document)
+        if (path / name).is_file():
+            attributes = parse_json(read_bytes(path / name, _MAX_ZARR_BYTES))
             if name == "zarr.json":
                 attributes = _find(attributes, "attributes")
             model = _find(attributes, "bigquant", "palette")
             if model is not None:
-                return Palette.from_json(model, str(path))
-    raise InputError(
-        f"{path}: holds no palette: name an output OUT.zarr of bigquant, or a palette file"
-    )
+                return Palette.from_json(model, name)
+    raise InputError("holds no palette: name an output OUT.zarr of bigquant, or a palette file")
 
 
 def _find(value: Any, *keys: str) -> Any:
@@ -66,26 +63,26 @@ def _find(value: Any, *keys: str) -> Any:
 
 
 def _read_tiff(path: str | os.PathLike[str]) -> Palette:
+    check_file(path)
     try:
         with tifffile.TiffFile(path) as tif:
             page = tif.pages.first
-            model = _find(_parse_quietly(page.description), "bigquant")
-            if model is None and page.photometric == _PALETTE_COLOR:
-                return Palette.from_colors(read_colormap(str(path), page))
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+            model = _find_in_text(page.description)
+            colormap = page.colormap if page.photometric == _PALETTE_COLOR else None
     except Exception as error:  # a damaged header raises nearly anything
-        raise InputError(f"{path}: not a readable TIFF ({one_line(error)})") from error
-    if model is None:
-        raise InputError(f"{path}: has no palette: name a palette file, or an image that has one")
-    return Palette.from_json(model, str(path))
+        raise InputError(f"not a readable TIFF ({one_line(error)})") from error
+    if model is not None:
+        return Palette.from_json(model, "its description")
+    if colormap is None:
+        raise InputError("has no palette: name a palette file, or an image that has one")
+    return Palette.from_colors(colors_of(colormap))
 
 
-def _parse_quietly(text: str) -> Any:
-    """Parse what may be JSON; None if it is anything else."""
+def _find_in_text(description: str) -> Any:
+    """Find the palette in an image description: JSON, alone or in OME-XML; None without."""
+    text = html.unescape(description) if description.startswith("<") else description
     try:
-        return json.loads(text)
+        stored, _ = json.JSONDecoder().raw_decode(text, text.index('{"bigquant"'))
     except (ValueError, RecursionError):
         return None
+    return _find(stored, "bigquant")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,30 +34,44 @@ _FACTS: Mapping[str, Any] = {
 }
 
 
-def read_bytes(path: str | os.PathLike[str], most: int = _MAX_BYTES) -> bytes:
-    """Read a file of at most so many bytes; a larger one is refused unread."""
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Put the name of what is read or written before an `InputError`."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def check_file(path: str | os.PathLike[str]) -> None:
+    """Refuse what is no plain file: a device would never end."""
     if "://" in str(path):
-        raise InputError(f"{path}: a URL: palettes are read from files, so copy it here first")
+        raise InputError("a URL: palettes are read from files, so copy it here first")
     if not Path(path).is_file():
         there = "is no file" if os.path.exists(path) else "no such file"
-        raise InputError(f"{path}: {there}: name a palette file")
+        raise InputError(f"{there}: name a palette file")
+
+
+def read_bytes(path: str | os.PathLike[str], most: int = _MAX_BYTES) -> bytes:
+    """Read a file of at most so many bytes; a larger one is refused unread."""
+    check_file(path)
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             data = file.read(most + 1) if size <= most else b""
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"cannot be read ({error.strerror})") from error
     if max(size, len(data)) > most:
-        raise InputError(f"{path}: is larger than {most >> 20} MiB, as no palette is")
+        raise InputError(f"is larger than {most >> 20} MiB, as no palette is")
     return data
 
 
-def parse_json(data: bytes, path: str | os.PathLike[str]) -> Any:
+def parse_json(data: bytes) -> Any:
     """Parse JSON; NaN and infinity, which JSON has not, are refused."""
     try:
         return json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no readable JSON ({error})") from error
+        raise InputError(f"is no readable JSON ({error})") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:

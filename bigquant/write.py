@@ -177,7 +177,7 @@ def _outputs(
     paths = (path,) if palette is None else (path, model)
     with complete_or_nothing(*paths, overwrite=overwrite, settle=settle) as folder:
         if palette is not None:
-            palette.save(folder / model.name)
+            (folder / model.name).write_bytes(palette.encode())
         yield folder / target.name
 
 
