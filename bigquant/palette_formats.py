@@ -1,19 +1,19 @@
 """Palette files of other programs: bytes <-> rows of red, green, blue, alpha, one a label.
 
-====== ============================================ =========== ==============================
-suffix format                                       most colors label 0, if reserved
-====== ============================================ =========== ==============================
-.gpl   GIMP palette                                 any         is left out
-.hex   one rrggbb a line                            any         is left out
-.pal   JASC palette (Paint Shop Pro)                256         is left out
-.css   custom properties ``--color-0`` and so on    any         ``--color-0: transparent``
-.act   Adobe color table                            256 labels  the transparent index
-.txt   GDAL color table, ``value r g b a``          any         the value 0 of alpha 0
-.qml   QGIS style with a paletted renderer          any         the value 0 of alpha 0
-====== ============================================ =========== ==============================
+====== ============================================ ============ ==========================
+suffix format                                       most colours label 0, if reserved
+====== ============================================ ============ ==========================
+.gpl   GIMP palette                                 any          is left out
+.hex   one rrggbb a line                            any          is left out
+.css   custom properties ``--color-0`` and so on    any          ``--color-0: transparent``
+.act   Adobe colour table                           256 labels   the transparent index
+.pal   JASC palette (Paint Shop Pro)                256          is left out
+.txt   GDAL colour table, ``value r g b a``         any          value 0, alpha 0
+.qml   QGIS style with a paletted renderer          any          value 0, alpha 0
+====== ============================================ ============ ==========================
 
-A color of alpha 0, wherever it stands, is what is no part of the image; any other alpha is
-not kept. Values only order the colors: labels count on from the first.
+A colour of alpha 0, wherever it stands, is what is no part of the image; any other alpha is
+not kept. Values only order the colours: labels count on from the first.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from PIL import ImageColor
 
 from bigquant.errors import InputError
+from bigquant.palette_model import naming
 from bigquant.palette_qml import decode_qml, encode_qml
 from bigquant.palette_rows import RGBA, order_by_value, parse_hex, parse_row, parse_value
+
+_Row = TypeVar("_Row")
 
 _ACT_COLORS = 256
 _ACT_BYTES = 3 * _ACT_COLORS
@@ -62,9 +66,22 @@ def encode(suffix: str, rows: Sequence[RGBA]) -> bytes:
     return _FORMATS[suffix][1](rows)
 
 
-def _text(data: bytes) -> list[str]:
+def _lines(data: bytes) -> list[str]:
     """Split a text into lines; names of colours may be in any encoding, and are not read."""
-    return data.decode("utf-8-sig", errors="replace").splitlines()
+    return [line.strip() for line in data.decode("utf-8-sig", errors="replace").splitlines()]
+
+
+def _parse_lines(
+    lines: list[str], parse: Callable[[str], _Row | None], first: int = 1
+) -> list[_Row]:
+    """Parse lines, of which the first has that number; those that are empty are left out."""
+    rows = []
+    for number, line in enumerate(lines, first):
+        with naming(f"line {number}"):
+            row = parse(line) if line else None
+        if row is not None:
+            rows.append(row)
+    return rows
 
 
 def _opaque(rows: Sequence[RGBA]) -> list[tuple[int, int, int]]:
@@ -79,11 +96,15 @@ def _refuse_more(name: str, found: int, most: int) -> None:
 
 
 def _decode_gpl(data: bytes) -> list[RGBA]:
-    lines = _text(data)
+    lines = _lines(data)
     if not lines or not lines[0].startswith("GIMP Palette"):
         raise InputError("is no GIMP palette: its first line is not 'GIMP Palette'")
-    colors = [line for line in lines[1:] if line.strip() and not re.match(r"#|\w+:", line)]
-    return [parse_row(line.split(maxsplit=3)[:3]) for line in colors]
+
+    def parse(line: str) -> RGBA | None:
+        is_color = not re.match(r"#|\w+:", line)
+        return parse_row(line.split(maxsplit=3)[:3]) if is_color else None
+
+    return _parse_lines(lines[1:], parse, first=2)
 
 
 def _encode_gpl(rows: Sequence[RGBA]) -> bytes:
@@ -93,7 +114,7 @@ def _encode_gpl(rows: Sequence[RGBA]) -> bytes:
 
 
 def _decode_hex(data: bytes) -> list[RGBA]:
-    return [parse_hex(line.strip()) for line in _text(data) if line.strip()]
+    return _parse_lines(_lines(data), parse_hex)
 
 
 def _encode_hex(rows: Sequence[RGBA]) -> bytes:
@@ -103,12 +124,12 @@ def _encode_hex(rows: Sequence[RGBA]) -> bytes:
 def _decode_pal(data: bytes) -> list[RGBA]:
     if data.startswith(b"RIFF"):
         raise InputError("is a RIFF palette of Windows: save it as a JASC palette, which is text")
-    lines = [line.strip() for line in _text(data) if line.strip()]
+    lines = _lines(data)
     if lines[:2] != ["JASC-PAL", "0100"]:
         raise InputError("is no JASC palette: its first lines are not 'JASC-PAL' and '0100'")
-    colors = [parse_row(line.split()) for line in lines[3:]]
+    colors = _parse_lines(lines[3:], lambda line: parse_row(line.split()), first=4)
     if lines[2:3] != [str(len(colors))]:
-        promised = lines[2][:20] if len(lines) > 2 else "nothing"
+        promised = lines[2][:20] if len(lines) > 2 else "no"
         raise InputError(f"promises {promised} colours, and has {len(colors)}: it is damaged")
     return colors
 
@@ -121,7 +142,7 @@ def _encode_pal(rows: Sequence[RGBA]) -> bytes:
 
 
 def _decode_css(data: bytes) -> list[RGBA]:
-    first, *commented = "\n".join(_text(data)).split("/*")
+    first, *commented = "\n".join(_lines(data)).split("/*")
     text = first + " ".join(part.partition("*/")[2] for part in commented)
     found: dict[str, RGBA] = {}
     for declaration in re.split("[;{}]", text):
@@ -154,7 +175,7 @@ def _encode_css(rows: Sequence[RGBA]) -> bytes:
 def _decode_act(data: bytes) -> list[RGBA]:
     if len(data) not in (_ACT_BYTES, _ACT_BYTES + 4):
         raise InputError(
-            f"is no Adobe color table: it has {len(data)} bytes, "
+            f"is no Adobe colour table: it has {len(data)} bytes, "
             f"such a table {_ACT_BYTES} or {_ACT_BYTES + 4}"
         )
     n_colors, transparent = _ACT_COLORS, _NO_INDEX
@@ -168,25 +189,22 @@ def _decode_act(data: bytes) -> list[RGBA]:
 
 
 def _encode_act(rows: Sequence[RGBA]) -> bytes:
-    _refuse_more("an Adobe color table", len(rows), _ACT_COLORS)
+    _refuse_more("an Adobe colour table", len(rows), _ACT_COLORS)
     colors = b"".join(bytes(row[:3]) for row in rows).ljust(_ACT_BYTES, b"\0")
     transparent = _NO_INDEX if rows[0][3] else 0
     return colors + len(rows).to_bytes(2, "big") + transparent.to_bytes(2, "big")
 
 
 def _decode_txt(data: bytes) -> list[RGBA]:
-    rows: list[tuple[float, RGBA]] = []
-    for line in _text(data):
-        words = re.split(r"[\s,:]+", line.strip())
-        # QGIS has a line INTERPOLATION, and names the colours
-        if words == [""] or words[0].startswith(("#", "INTERPOLATION")):
-            continue
-        color = parse_row(words[1:5])
-        if words[0] == "nv":  # no value
-            rows.append((-math.inf, (*color[:3], 0)))
-        else:
-            rows.append((parse_value(words[0]), color))
-    return order_by_value(rows)
+    return order_by_value(_parse_lines(_lines(data), _parse_txt))
+
+
+def _parse_txt(line: str) -> tuple[float, RGBA] | None:
+    if line.startswith(("#", "INTERPOLATION")):  # QGIS has that, and names the colours
+        return None
+    value, *color = re.split(r"[\s,:]+", line)[:5]
+    row = parse_row(color)
+    return (-math.inf, (*row[:3], 0)) if value == "nv" else (parse_value(value), row)
 
 
 def _encode_txt(rows: Sequence[RGBA]) -> bytes:

@@ -84,7 +84,10 @@ BAD = [
     ("palette", "Missing argument 'IN'"),
     ("palette nothing.gpl", "nothing.gpl: no such file: name a palette file"),
     ("palette two.aco", "two.aco: a palette file's name ends in .json, .gpl"),
-    ("palette broken.gpl", "broken.gpl: has 'x' where a whole number from 0 to 255 belongs"),
+    (
+        "palette broken.gpl",
+        "broken.gpl: line 2: has 'x' where a whole number from 0 to 255 belongs",
+    ),
     ("palette china.tif", "china.tif: has no palette"),
     ("palette https://host/p.gpl", "https://host/p.gpl: a URL"),
     ("palette two.qml -o two.png", "two.png: a palette file's name ends in"),
