@@ -244,6 +244,7 @@ class Palette:
             If it is no such file, damaged, or larger than 16 MiB.
         """
         with naming(path):
+            palette_model.check_file(path)
             suffix = _suffix_of(path)
             data = palette_model.read_bytes(path)
             if suffix == ".json":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import tifffile
 
 from bigquant.errors import InputError, one_line
 from bigquant.palette import Palette
-from bigquant.palette_model import check_file, naming, parse_json, read_bytes
+from bigquant.palette_model import check_file, naming, parse_json, parse_json_at, read_bytes
 from bigquant.tiff_colors import colors_of
 
 _TIFFS = (".tif", ".tiff")
@@ -67,22 +66,20 @@ def _read_tiff(path: str | os.PathLike[str]) -> Palette:
     try:
         with tifffile.TiffFile(path) as tif:
             page = tif.pages.first
-            model = _find_in_text(page.description)
-            colormap = page.colormap if page.photometric == _PALETTE_COLOR else None
+            description = page.description
+            colors = colors_of(page.colormap) if page.photometric == _PALETTE_COLOR else None
     except Exception as error:  # a damaged header raises nearly anything
         raise InputError(f"not a readable TIFF ({one_line(error)})") from error
+    model = _find_in_text(description)
     if model is not None:
         return Palette.from_json(model, "its description")
-    if colormap is None:
+    if colors is None:
         raise InputError("has no palette: name a palette file, or an image that has one")
-    return Palette.from_colors(colors_of(colormap))
+    return Palette.from_colors(colors)
 
 
 def _find_in_text(description: str) -> Any:
     """Find the palette in an image description: JSON, alone or in OME-XML; None without."""
     text = html.unescape(description) if description.startswith("<") else description
-    try:
-        stored, _ = json.JSONDecoder().raw_decode(text, text.index('{"bigquant"'))
-    except (ValueError, RecursionError):
-        return None
-    return _find(stored, "bigquant")
+    start = text.find('{"bigquant"')
+    return None if start < 0 else _find(parse_json_at(text, start), "bigquant")

@@ -74,6 +74,14 @@ def parse_json(data: bytes) -> Any:
         raise InputError(f"is no readable JSON ({error})") from error
 
 
+def parse_json_at(text: str, start: int) -> Any:
+    """Parse the JSON that starts at a place in a text; what follows it does not matter."""
+    try:
+        return json.JSONDecoder(parse_constant=_refuse_constant).raw_decode(text, start)[0]
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"is no readable JSON ({error})") from error
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 

@@ -21,6 +21,7 @@ def run(tmp_path, monkeypatch, capfd):
     assert main(["fit", "china.tif", "-k", "6", "-o", "fitted.zarr", "-q"]) == 0
     Palette.from_colors([[255, 0, 0], [0, 0, 255]], 1).save("two.qml")
     (tmp_path / "broken.gpl").write_text("GIMP Palette\n1 2 x\n")
+    (tmp_path / "photo.jpg").touch()
     capfd.readouterr()
 
     def run(command):
@@ -83,7 +84,8 @@ def test_a_palette_is_converted(run, tmp_path):
 BAD = [
     ("palette", "Missing argument 'IN'"),
     ("palette nothing.gpl", "nothing.gpl: no such file: name a palette file"),
-    ("palette two.aco", "two.aco: a palette file's name ends in .json, .gpl"),
+    ("palette two.aco", "two.aco: no such file"),
+    ("palette photo.jpg", "photo.jpg: a palette file's name ends in .json, .gpl"),
     (
         "palette broken.gpl",
         "broken.gpl: line 2: has 'x' where a whole number from 0 to 255 belongs",

@@ -132,10 +132,13 @@ def test_images_without_a_palette_are_refused(tmp_path, china):
     description = '{"bigquant": {"bigquant_palette": 3}}'
     tifffile.imwrite(tmp_path / "new.tif", china, description=description)
     assert_refused(tmp_path / "new.tif", "not a bigquant palette of schema 1 or 2")
+    tifffile.imwrite(tmp_path / "cut.tif", china, description=description[:-3])
+    assert_refused(tmp_path / "cut.tif", "is no readable JSON")
     os.mkfifo(tmp_path / "pipe.tif")
     assert_refused(tmp_path / "pipe.tif", "is no file")
     da.to_zarr(da.zeros((4, 4)), str(tmp_path / "plain.zarr"))
     assert_refused(tmp_path / "plain.zarr", "holds no palette")
+    assert_refused(tmp_path / "none.zarr", "no such file")
     (tmp_path / "empty").mkdir()
     assert_refused(tmp_path / "empty", "holds no palette")
     group = zarr.create_group(tmp_path / "bad.zarr")

@@ -77,6 +77,7 @@ def test_a_reserved_label_counts_among_the_256_of_an_adobe_table(tmp_path):
 
 
 def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path):
+    (tmp_path / "p.aco").touch()
     for act in (Palette.from_colors([[1]]).save, Palette.load, read_palette):
         with pytest.raises(InputError, match=r"p\.aco: .* ends in \.json, \.gpl, .*\.qml$"):
             act(tmp_path / "p.aco")
@@ -220,7 +221,7 @@ def test_the_palette_in_the_ome_xml_of_an_output(tmp_path, rng):
     xml.addimage(np.uint8, (4, 4), (1, 1, 1, 4, 4, 1), axes="YX", CommentAnnotation=annotation)
     indexed = {"photometric": "palette", "colormap": np.zeros((3, 256), np.uint16)}
     labels = np.zeros((4, 4), np.uint8)
-    description = xml.tostring().encode()
+    description = (xml.tostring() + "<!-- {} -->").encode()
     tifffile.imwrite(tmp_path / "p.tif", labels, description=description, metadata=None, **indexed)
     assert read_palette(tmp_path / "p.tif").as_json() == palette.as_json()
 
