@@ -1,50 +1,46 @@
-"""Files -> quantized files, with one palette for all: what the command `fit` does."""
+"""Files -> quantized files, with one palette for all: what `fit` and `apply` do."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bigquant import flat_writer
-from bigquant.atomic import check_target
+from bigquant.atomic import check_apart, check_target
 from bigquant.bands import split_channels
 from bigquant.errors import BigquantError, InputError
 from bigquant.image import Image
 from bigquant.inputs import format_of
+from bigquant.outputs import check_output, palette_path, unfinished_run
 from bigquant.palette import Palette
-from bigquant.pipeline import plan_result, quantize_images
+from bigquant.pipeline import apply_palette, plan_result, quantize_images
 from bigquant.quantized import QuantizedImage
 from bigquant.read import open_image
 from bigquant.resume import plan_of
-from bigquant.write import (
-    check_output,
-    unfinished_palette,
-    write_npy,
-    write_palette,
-    write_png,
-    write_tiff,
-    write_zarr,
-)
+from bigquant.tiff_output import check_tiff, write_tiff
+from bigquant.write import write_npy, write_png, write_zarr
 
-_WRITERS = {"zarr": write_zarr, "tif": write_tiff, "png": write_png, "npy": write_npy}
+_WRITERS: Mapping[str, Callable[..., Palette]] = {
+    "zarr": write_zarr,
+    "tif": write_tiff,
+    "png": write_png,
+    "npy": write_npy,
+}
+#: Options of outputs of one format only.
+_OWN_OPTIONS = {"zarr": ("ome_zarr",), "tif": ("compression", "cog")}
 
 
 @dataclass(frozen=True)
 class Written:
-    """An input, the output that it became, and what stands in it.
-
-    If it goes on with what an interrupted run has left, `kept` tells how many of its blocks
-    were written already, of how many.
-    """
+    """An input, the output that it became, and what stands in it, the palette as it does."""
 
     name: str
     path: str
     result: QuantizedImage
-    kept: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,15 +51,21 @@ class Outcome:
     ----------
     written : list of Written
         Outputs that are complete.
+    palette : Palette
+        With the numbers of all of them together.
     failures : Mapping
         What went wrong, by the name of the input.
     seconds : Mapping
-        Wall time of the stages "count", "fit" and "write".
+        Wall time of the stages "count" and "fit", where there were such, and "write".
+    kept_blocks : int, optional
+        Blocks that an interrupted run had written, with whose palette this one has gone on.
     """
 
     written: list[Written]
+    palette: Palette
     failures: Mapping[str, BigquantError]
     seconds: Mapping[str, float]
+    kept_blocks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,10 @@ class Job:
         each output has its own beside it.
     reading : Mapping
         Options that the inputs were opened with.
-    content, ome_zarr : str
+    content : str
     strict, overwrite : bool
+    writing : Mapping
+        Options of one format: ome_zarr, compression, cog.
     """
 
     images: Mapping[str, Image]
@@ -93,9 +97,9 @@ class Job:
     palette: str | None
     reading: Mapping[str, Any]
     content: str
-    ome_zarr: str
     strict: bool
     overwrite: bool
+    writing: Mapping[str, Any]
 
 
 def open_files(
@@ -104,9 +108,12 @@ def open_files(
     *,
     reading: Mapping[str, Any],
     content: str = "both",
-    ome_zarr: str = "0.5",
     strict: bool = False,
     overwrite: bool = False,
+    applied: str | None = None,
+    ome_zarr: str = "0.5",
+    compression: str = "deflate",
+    cog: bool = False,
 ) -> Job:
     """Open all inputs and find out if all outputs can be written, before any work.
 
@@ -116,11 +123,15 @@ def open_files(
         Of `inputs.expand` and `inputs.name_outputs`.
     reading : Mapping
         Options of `open_image`.
-    content, ome_zarr, overwrite
+    content, overwrite
         As for `QuantizedImage.to_zarr`.
     strict : bool
         Whether an input that cannot be read ends the work, as a single one does; otherwise
         it is left out, and told at the end.
+    applied : str, optional
+        File of the palette that is to be applied: no output takes its place.
+    ome_zarr, compression, cog
+        As for `QuantizedImage.to_zarr` and `to_tiff`.
 
     Raises
     ------
@@ -143,25 +154,39 @@ def open_files(
     for name, output in zip(inputs, outputs, strict=True):
         source = images[name].source.path if name in images else None
         check_output(output, content, overwrite, source, with_palette=palette is None)
+        if name in images and format_of(output) == "tif":
+            tiff: dict[str, Any] = {"compression": compression, "cog": cog, "overwrite": overwrite}
+            check_tiff(output, images[name].source, **tiff)
+        check_apart(output, applied)
+        check_apart(palette or palette_path(output), applied)
     if palette:
         check_target(palette, overwrite)
     targets = dict(zip(inputs, outputs, strict=True))
-    return Job(images, targets, failures, palette, reading, content, ome_zarr, strict, overwrite)
+    writing = {"ome_zarr": ome_zarr, "compression": compression, "cog": cog}
+    return Job(images, targets, failures, palette, reading, content, strict, overwrite, writing)
 
 
-def check_room(job: Job, k: int) -> None:
+def check_room(job: Job, k: int, first_label: int | None = None) -> None:
     """Find out, before any work, if every output can hold its image in k colours.
+
+    Parameters
+    ----------
+    job : Job
+    k : int
+    first_label : {0, 1}, optional
+        Whether label 0 is reserved; without it, where an image has alpha.
 
     Raises
     ------
     InputError
         If one cannot: PNG and ``.npy`` cannot hold everything.
     """
-    reserved = any(split_channels(image.shape[2])[1] for image in job.images.values())
+    if first_label is None:
+        first_label = any(split_channels(image.shape[2])[1] for image in job.images.values())
     for name, image in job.images.items():
         target = job.targets[name]
         flat_writer.check_room(
-            target, format_of(target), image.shape[:2], k + reserved, job.content
+            target, format_of(target), image.shape[:2], k + first_label, job.content
         )
 
 
@@ -178,32 +203,76 @@ def quantize_files(
     The other parameters are as for `quantize`.
     """
     names, failures = list(job.images), dict(job.failures)
-    choices = {"keep": keep, "algorithm": algorithm, "random_state": random_state}
-    plan, palette = _resumed(job, k=k, **choices)
-    unread: Mapping[int, BigquantError] = {}
-    if palette:
-        results = [plan_result(image, palette, {}) for image in job.images.values()]
-    else:
-        results, unread = quantize_images(list(job.images.values()), k, **choices)
+    choices: dict[str, Any] = {"keep": keep, "algorithm": algorithm, "random_state": random_state}
+    plan = _plan_of(job, k=k, **choices)
+    left = unfinished_run(job.targets[names[0]], plan) if plan else None
+    if left:
+        result = plan_result(job.images[names[0]], left[0], {})
+        return replace(_write_all(job, {names[0]: result}, failures, plan), kept_blocks=left[1])
+    results, unread = quantize_images(list(job.images.values()), k, **choices)
     failures |= {names[number]: error for number, error in unread.items()}
     if job.strict and unread:
         raise next(iter(unread.values()))
+    readable = [name for name in names if name not in failures]
+    return _write_all(job, dict(zip(readable, results, strict=True)), failures, plan)
+
+
+def _plan_of(job: Job, **choices: Any) -> str | None:
+    """Describe what a job of one image is to do, so that a rerun can go on with it.
+
+    Several images start afresh: what is complete of them stands under its name.
+    """
+    if len(job.targets) > 1:
+        return None
+    (image,) = job.images.values()
+    return plan_of(image, job.reading, content=job.content, **job.writing, **choices)
+
+
+def apply_files(job: Job, palette: Palette) -> Outcome:
+    """Write each input of a job in the nearest colours of a palette."""
+    if any(image.shape[2] > 2 for image in job.images.values()):
+        palette = palette.as_rgb()  # gray images join it
+    results: dict[str, QuantizedImage] = {}
+    failures = dict(job.failures)
+    for name, image in job.images.items():
+        try:
+            results[name] = apply_palette(palette, image)
+        except InputError as error:
+            if job.strict:
+                raise
+            failures[name] = error
+    if not results:
+        raise next(iter(failures.values()))
+    return _write_all(job, results, failures)
+
+
+def _write_all(
+    job: Job,
+    results: Mapping[str, QuantizedImage],
+    failures: dict[str, BigquantError],
+    plan: str | None = None,
+) -> Outcome:
     start = time.perf_counter()
     written = []
-    readable = [name for name in names if name not in failures]
-    for name, result in zip(readable, results, strict=True):
+    for name, result in results.items():
         try:
-            counts = _write(job, name, result, plan)
+            palette = _write(job, name, result, plan)
         except BigquantError as error:
             if job.strict:
                 raise
             failures[name] = error
         else:
-            written.append(Written(name, job.targets[name], result, counts if palette else None))
+            written.append(Written(name, job.targets[name], replace(result, palette=palette)))
+    first = next(iter(results.values()))
+    palette = first.palette
+    if first.tally is not None:
+        own = [each.result.palette for each in written]
+        counts = sum((each.counts for each in own), palette.counts)
+        palette = replace(palette, counts=counts, inertia=sum(each.inertia for each in own))
     if job.palette and written:
-        write_palette(job.palette, written[0].result.palette, overwrite=job.overwrite)
-    seconds = {**results[0].seconds, "write": time.perf_counter() - start}
-    return Outcome(written, failures, seconds)
+        palette.save(job.palette, overwrite=job.overwrite)
+    seconds = {**first.seconds, "write": time.perf_counter() - start}
+    return Outcome(written, palette, failures, seconds)
 
 
 def _shared_palette(outputs: Sequence[str]) -> str | None:
@@ -214,33 +283,20 @@ def _shared_palette(outputs: Sequence[str]) -> str | None:
     return str(folders.pop() / "palette.json")
 
 
-def _resumed(job: Job, **choices: Any) -> tuple[str | None, Palette | None]:
-    """Describe what a job of one image is to do, and get the palette that it has already.
-
-    Several images start afresh: what is complete of them stands under its name.
-    """
-    if len(job.targets) > 1:
-        return None, None
-    (name,) = job.targets
-    choices |= {"content": job.content, "ome_zarr": job.ome_zarr}
-    plan = plan_of(job.images[name], job.reading, **choices)
-    return plan, unfinished_palette(job.targets[name], plan) if plan else None
-
-
-def _write(job: Job, name: str, result: QuantizedImage, plan: str | None) -> tuple[int, int]:
+def _write(job: Job, name: str, result: QuantizedImage, plan: str | None) -> Palette:
     target = job.targets[name]
     format_ = format_of(target) or "zarr"
-    options = {"ome_zarr": job.ome_zarr} if format_ == "zarr" else {}
     return _WRITERS[format_](
         target,
-        result.labels,
+        result.label_blocks,
         result.palette,
         result.source,
+        tally=result.tally,
         content=job.content,
         overwrite=job.overwrite,
         with_palette=job.palette is None,
         plan=plan,
-        **options,
+        **{option: job.writing[option] for option in _OWN_OPTIONS.get(format_, ())},
     )
 
 

@@ -8,6 +8,7 @@ counts are integers, so the result is the same for any chunking and any order of
 from __future__ import annotations
 
 import functools
+import hashlib
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -169,6 +170,14 @@ class ColorHistogram:
         if self.n_colors >= most:
             return most
         return min(most, len({*map(tuple, self.colors.tolist()), *map(tuple, kept.tolist())}))
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of colours and counts: the same for the same pixels, in any order and chunks."""
+        digest = hashlib.sha256(f"{self.colors.shape} {self.colors.dtype.str}".encode())
+        digest.update(np.ascontiguousarray(self.colors).data)
+        digest.update(np.ascontiguousarray(self.counts).data)
+        return f"sha256:{digest.hexdigest()}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel small: counts as wide as they must be, and without the tree."""

@@ -14,6 +14,12 @@ from bigquant import filejob, options
 @click.option("-k", "k", type=int, default=32, show_default=True, help="Number of colours.")
 @options.files(".k32.zarr")
 @click.option(
+    "--keep",
+    metavar="COLORS",
+    help="Colours that are in the palette as they are, e.g. '#ffffff,black'; "
+    "the others of the k are fitted.",
+)
+@click.option(
     "--algorithm",
     type=click.Choice(["auto", "histogram", "dask-ml"]),
     default="auto",
@@ -32,7 +38,9 @@ from bigquant import filejob, options
 @options.overwrite
 @options.quiet
 @options.shared
-def fit(names: tuple[str, ...], k: int, algorithm: str, seed: int, **chosen: Any) -> None:
+def fit(
+    names: tuple[str, ...], k: int, keep: str | None, algorithm: str, seed: int, **chosen: Any
+) -> None:
     """Fit k colours to INPUT and write it in these colours.
 
     INPUT is a file or a Zarr, a folder, a pattern ('scans/*.tif'), or @list.txt with a name a
@@ -40,14 +48,16 @@ def fit(names: tuple[str, ...], k: int, algorithm: str, seed: int, **chosen: Any
     every distinct colour, one looks every pixel up. The palette stands in the output and beside
     it as NAME.palette.json.
     """
-    from bigquant.collection import quantize_files  # noqa: PLC0415 - --help stays quick
-    from bigquant.pipeline import check_k  # noqa: PLC0415
+    from bigquant.collection import check_room, quantize_files  # noqa: PLC0415 - --help stays quick
+    from bigquant.pipeline import check_k, check_keep  # noqa: PLC0415
 
     check_k(k)
+    kept = check_keep(keep, k, algorithm)
     filejob.run(
         names,
         f"k{k}",
-        lambda job: quantize_files(job, k, algorithm=algorithm, random_state=seed),
+        lambda job: check_room(job, k),
+        lambda job: quantize_files(job, k, keep=kept, algorithm=algorithm, random_state=seed),
         _describe,
         **chosen,
     )

@@ -33,7 +33,7 @@ def sample(
     from bigquant.cluster import running_on  # noqa: PLC0415
     from bigquant.samples import sample_image  # noqa: PLC0415
     from bigquant.terminal import stage_progress  # noqa: PLC0415
-    from bigquant.write import write_rgb_tiff  # noqa: PLC0415
+    from bigquant.tiff_output import write_rgb_tiff  # noqa: PLC0415
 
     if format_of(output) != "tif":
         raise InputError(f"{output}: a sample is a TIFF: its name ends in .tif")

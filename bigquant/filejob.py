@@ -14,7 +14,7 @@ import click
 from bigquant import options
 from bigquant.complaints import EXIT_FAILED, complain
 from bigquant.errors import BigquantError, InputError, PaletteWarning
-from bigquant.inputs import expand, name_outputs
+from bigquant.inputs import expand, format_of, name_outputs
 
 if TYPE_CHECKING:
     from bigquant.collection import Job, Outcome
@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 def run(
     names: tuple[str, ...],
     mark: str,
+    check: Callable[[Job], None],
     work: Callable[[Job], Outcome],
     describe: Callable[[Palette], Mapping[str, Any]],
     *,
     output: str | None,
     format_: str | None,
     content: str,
+    ome_zarr: str | None,
+    compression: str | None,
+    cog: bool,
     strict: bool,
     workers: int | None,
     scheduler: str | None,
@@ -47,11 +51,13 @@ def run(
         As people gave them.
     mark : str
         What the outputs are called by, where they are not named.
+    check : callable
+        Raises an error, before any work, if the outputs of a job cannot be written.
     work : callable
         Writes the outputs of a job.
     describe : callable
         Tells the facts of a palette and of the pixels that have its colours.
-    output, format_, content, strict
+    output, format_, content, ome_zarr, compression, cog, strict
         Of `options.files`.
     workers, scheduler
         Of `options.cluster`.
@@ -72,6 +78,7 @@ def run(
     if len(inputs) > 1 and reading.get("mask"):
         raise InputError(f"--mask is for one input, not for {len(inputs)}: run them apart")
     outputs = name_outputs(inputs, output, format_, mark)
+    _check_format(outputs, ome_zarr, compression, cog)
     with made_folder(output), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")  # to be told in the summary, whatever Python's -W says
         job = open_files(
@@ -82,7 +89,11 @@ def run(
             strict=strict,
             overwrite=overwrite,
             applied=applied,
+            ome_zarr=ome_zarr or "0.5",
+            compression=compression or "deflate",
+            cog=cog,
         )
+        check(job)
         unpacking = {}
         if len(inputs) == 1 and not address:
             unpacking = unpack(job.images[inputs[0]], quiet=quiet)
@@ -91,11 +102,25 @@ def run(
     for other in (w for w in caught if w.category is not PaletteWarning):
         logging.getLogger("py.warnings").warning("%s", other.message)
     notes = [str(w.message) for w in caught if w.category is PaletteWarning]
+    if outcome.kept_blocks is not None:
+        kept = f"its palette and {outcome.kept_blocks} blocks were kept"
+        notes.append(f"an interrupted run went on: {kept}")
     _tell(job, outcome, describe, unpacking, notes, as_json=as_json, quiet=quiet)
     if outcome.failures:
         raise BigquantError(
             f"{len(outcome.failures)} of {len(inputs)} inputs could not be quantized"
         )
+
+
+def _check_format(
+    outputs: list[str], ome_zarr: str | None, compression: str | None, cog: bool
+) -> None:
+    """Refuse options that none of the outputs has a use for."""
+    formats = {format_of(output) for output in outputs}
+    if (compression or cog) and "tif" not in formats:
+        raise InputError("--compression and --cog are for TIFF: add --format tif, or -o OUT.tif")
+    if ome_zarr and "zarr" not in formats:
+        raise InputError("--ome-zarr is for outputs in .zarr: leave it out, or write to OUT.zarr")
 
 
 def _tell(
@@ -109,8 +134,8 @@ def _tell(
     quiet: bool,
 ) -> None:
     """Print what came of a job; failures also when quiet."""
+    from bigquant.outputs import palette_path  # noqa: PLC0415
     from bigquant.terminal import collection_facts, fact_sheet, image_facts  # noqa: PLC0415
-    from bigquant.write import palette_path  # noqa: PLC0415
 
     for error in outcome.failures.values():
         complain(str(error), EXIT_FAILED)

@@ -87,5 +87,13 @@ def in_channels(colors: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     return colors[:, :channels]
 
 
+def join_kept(centers: NDArray[np.float64], n_kept: int) -> NDArray[np.float64]:
+    """Put the centres that round to one of the first few, which are kept, on it."""
+    rounded = np.rint(centers.clip(0, 255))
+    codes = rounded @ 256.0 ** np.arange(centers.shape[1])
+    is_kept = np.isin(codes, codes[:n_kept])
+    return np.where(is_kept[:, None], rounded, centers)
+
+
 def _hex(color: NDArray[np.uint8]) -> str:
     return "#" + bytes(color).hex()

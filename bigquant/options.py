@@ -78,6 +78,22 @@ def files(suffix: str) -> Callable[[_Command], _Command]:
                 help="What to write: the quantized image, its labels, or both.",
             ),
             click.option(
+                "--ome-zarr",
+                type=click.Choice(["0.5", "0.4"]),
+                help="Version of OME-Zarr; 0.4 (Zarr v2) for older viewers.  [default: 0.5]",
+            ),
+            click.option(
+                "--compression",
+                type=click.Choice(["deflate", "zstd", "lzw", "none"]),
+                help="How the tiles of a TIFF are compressed.  [default: deflate]",
+            ),
+            click.option(
+                "--cog",
+                is_flag=True,
+                help="Mark a TIFF as cloud-optimized GeoTIFF, with class names; georeferenced "
+                "ones always are.",
+            ),
+            click.option(
                 "--strict", is_flag=True, help="Stop at the first input that cannot be read."
             ),
         ]

@@ -13,16 +13,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigquant import palette_formats, palette_model
+from bigquant.atomic import complete_or_nothing
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
+from bigquant.kept import join_kept
 from bigquant.metrics import psnr
+from bigquant.palette_model import naming
+from bigquant.palette_rows import RGBA
 
 if TYPE_CHECKING:
     from bigquant.quantized import QuantizedImage
 
 #: Most labels that 16 bits can hold beside the reserved one.
 MAX_COLORS = 65535
-_SCHEMA = 1
+#: Suffixes of palette files.
+SUFFIXES = (".json", *palette_formats.SUFFIXES)
 
 
 def label_dtype(k: int, first_label: int) -> np.dtype[Any]:
@@ -48,7 +54,9 @@ class Palette:
     inertia : int
         Sum over the fitted image's pixels of the squared distance to their colour.
     fit : Mapping
-        How the palette was made: algorithm, random_state, distinct_colors.
+        How the palette was made: algorithm, random_state (the seed), distinct_colors,
+        fingerprint (of the colours that were counted), sources (paths of the images),
+        versions (of what fitted it).
 
     Examples
     --------
@@ -114,7 +122,7 @@ class Palette:
             Centres by the pixels nearest to them, most common first, then by value. Two
             that round to one colour become one, so there may be fewer than came in.
         """
-        centers = _joined(centers, n_kept)
+        centers = join_kept(centers, n_kept)
         masses = histogram.gather(centers)[:, 0]
         order = np.lexsort((*centers.T[::-1], -masses))
         centers = centers[order]
@@ -127,7 +135,8 @@ class Palette:
         # sum of |x - c|**2 over all pixels x, in whole numbers, so exact
         errors = squares - 2 * (whole * sums).sum(axis=1) + totals * (whole**2).sum(axis=1)
         counts = totals.astype(np.uint64)
-        return cls(centers, rounded, counts, first_label, int(errors.sum()))
+        fit = {"fingerprint": histogram.fingerprint}
+        return cls(centers, rounded, counts, first_label, int(errors.sum()), fit)
 
     def with_facts(self, **facts: Any) -> Palette:
         """Add facts of the fit."""
@@ -234,52 +243,100 @@ class Palette:
         """Type of the labels: uint8 while they fit, else uint16."""
         return label_dtype(self.k, self.first_label)
 
+    @property
+    def rows(self) -> list[RGBA]:
+        """Red, green, blue, alpha of every label; alpha is 0 for label 0 if reserved, else 255."""
+        reserved: list[RGBA] = [(0, 0, 0, 0)] * self.first_label
+        return reserved + [(*color, 255) for color in self.rgb.tolist()]
+
     def as_json(self) -> dict[str, Any]:
-        """Describe the palette in JSON's types (the schema of the model file)."""
+        """Describe the palette in JSON's types; `palette.schema.json` is the schema of it."""
         return {
-            "bigquant_palette": _SCHEMA,
+            "bigquant_palette": palette_model.SCHEMA,
+            "space": "srgb",
             "k": self.k,
             "first_label": self.first_label,
             "colors": self.colors.tolist(),
             "hex": self.hex,
             "centers": self.centers.tolist(),
             "counts": self.counts.tolist(),
+            "shares": self.shares.tolist(),
             "inertia": self.inertia,
             "mse": self.mse,
             "psnr": self.psnr if math.isfinite(self.psnr) else None,
             "fit": dict(self.fit),
         }
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the palette as JSON."""
-        Path(path).write_text(json.dumps(self.as_json(), indent=1) + "\n")
+    def encode(self, suffix: str = ".json") -> bytes:
+        """Make the bytes of a palette file of one of `SUFFIXES`; see `save`."""
+        if suffix == ".json":
+            return (json.dumps(self.as_json(), indent=1) + "\n").encode()
+        return palette_formats.encode(suffix, self.rows)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a palette file, complete or not at all.
+
+        Parameters
+        ----------
+        path : path
+            Its suffix tells the format: .json holds everything; .gpl (GIMP), .hex, .css, .act
+            (Adobe), .pal (JASC), .txt (GDAL) and .qml (QGIS) the colours, in the order of
+            the labels. A reserved label 0 is the transparent entry of .css, .act, .txt and
+            .qml; the others leave it out.
+        overwrite : bool
+            Whether a file of that name may be replaced.
+
+        Raises
+        ------
+        InputError
+            If the suffix is unknown, the format cannot hold so many colours, or the file
+            cannot be written.
+        """
+        with naming(path):
+            data = self.encode(_suffix_of(path))
+        with complete_or_nothing(path, overwrite=overwrite, settle=lambda: None) as folder:
+            (folder / Path(path).name).write_bytes(data)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Palette:
-        """Read a palette that `save` wrote; the file is checked, and nothing of it is run."""
-        try:
-            model = json.loads(Path(path).read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: not a readable palette ({error})") from error
-        return cls.from_json(model, str(path))
+        """Read a palette file of any format that `save` writes, by bigquant or not.
+
+        The file is checked, and nothing of it is run. An entry of alpha 0 reserves label 0;
+        without one the first colour has label 0.
+
+        Raises
+        ------
+        InputError
+            If it is no such file, damaged, or larger than 16 MiB.
+        """
+        with naming(path):
+            palette_model.check_file(path)
+            suffix = _suffix_of(path)
+            data = palette_model.read_bytes(path)
+            if suffix == ".json":
+                return cls._from_model(palette_model.parse_json(data))
+            rows = palette_formats.decode(suffix, data)
+            colors = [row[:3] for row in rows if row[3]]
+            if not colors:
+                raise InputError("holds no colours")
+            return cls.from_colors(colors, first_label=int(len(colors) < len(rows)))
 
     @classmethod
     def from_json(cls, model: Any, name: str = "palette") -> Palette:
-        """Build the palette that `as_json` described."""
-        if not isinstance(model, dict) or model.get("bigquant_palette") != _SCHEMA:
-            raise InputError(f"{name}: not a bigquant palette of schema {_SCHEMA}")
-        try:
-            palette = cls.from_colors(model["centers"], model["first_label"])
-            colors = cls.from_colors(model["colors"]).colors
-            counts = np.array(model["counts"], np.uint64)
-            inertia, fit = int(model["inertia"]), dict(model["fit"])
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"{name}: not a usable palette ({error})") from error
-        if palette.centers.shape != colors.shape or counts.shape != colors.shape[:1]:
-            raise InputError(f"{name}: centers, colors and counts are not of one length and width")
-        if not np.array_equal(palette.colors, colors):
-            raise InputError(f"{name}: its colors are not its centers, rounded")
-        return cls(palette.centers, colors, counts, palette.first_label, inertia, fit)
+        """Build the palette that `as_json` described; `name` is what errors call it."""
+        with naming(name):
+            return cls._from_model(model)
+
+    @classmethod
+    def _from_model(cls, model: Any) -> Palette:
+        palette_model.check_model(model)
+        palette = cls.from_colors(model["centers"], model["first_label"])
+        if not np.array_equal(palette.colors, cls.from_colors(model["colors"]).colors):
+            raise InputError("not a usable palette: its colors are not its centers, rounded")
+        counts = np.array(model["counts"], np.uint64)
+        palette = replace(palette, counts=counts, inertia=model["inertia"], fit=model["fit"])
+        palette_model.check_consequences(model, palette.as_json())
+        return palette
 
     def _repr_html_(self) -> str:
         cells = "".join(
@@ -291,9 +348,8 @@ class Palette:
         return f"<table><caption>{self.k} colors{rest}</caption><tr>{cells}</tr></table>"
 
 
-def _joined(centers: NDArray[np.float64], n_kept: int) -> NDArray[np.float64]:
-    """Put the centres that round to one of the first few on it."""
-    rounded = np.rint(centers.clip(0, 255))
-    codes = rounded @ 256.0 ** np.arange(centers.shape[1])
-    is_kept = np.isin(codes, codes[:n_kept])
-    return np.where(is_kept[:, None], rounded, centers)
+def _suffix_of(path: str | os.PathLike[str]) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"a palette file's name ends in {', '.join(SUFFIXES)}")
+    return suffix

@@ -1,18 +1,85 @@
-"""Palettes wherever they stand: in palette files."""
+"""Palettes wherever they stand: in palette files, and in outputs of bigquant."""
 
 from __future__ import annotations
 
+import html
 import os
+from pathlib import Path
+from typing import Any
 
+import tifffile
+
+from bigquant.errors import InputError, one_line
 from bigquant.palette import Palette
+from bigquant.palette_model import check_file, naming, parse_json, parse_json_at, read_bytes
+from bigquant.tiff_colors import colors_of
+
+_TIFFS = (".tif", ".tiff")
+#: Documents of a Zarr group, v3 and v2, that hold its attributes.
+_ZARR_DOCUMENTS = ("zarr.json", ".zattrs")
+#: The largest palette takes 20 MiB with Zarr's indentation.
+_MAX_ZARR_BYTES = 64 << 20
+_PALETTE_COLOR = 3
 
 
 def read_palette(path: str | os.PathLike[str]) -> Palette:
-    """Read the palette of a file.
+    """Read the palette of a file, whatever has one.
+
+    Parameters
+    ----------
+    path : path
+        A palette file, as for `Palette.load`; an output OUT.zarr or OUT.tif of bigquant; or
+        any TIFF with a colour map, all of whose entries are taken, the first as label 0.
 
     Raises
     ------
     InputError
         If it has no palette or is damaged.
     """
-    return Palette.load(path)
+    if not os.path.isdir(path) and Path(path).suffix.lower() not in _TIFFS:
+        return Palette.load(path)
+    with naming(path):
+        return _read_zarr(Path(path)) if os.path.isdir(path) else _read_tiff(path)
+
+
+def _read_zarr(path: Path) -> Palette:
+    for name in _ZARR_DOCUMENTS:
+        if (path / name).is_file():
+            attributes = parse_json(read_bytes(path / name, _MAX_ZARR_BYTES))
+            if name == "zarr.json":
+                attributes = _find(attributes, "attributes")
+            model = _find(attributes, "bigquant", "palette")
+            if model is not None:
+                return Palette.from_json(model, name)
+    raise InputError("holds no palette: name an output OUT.zarr of bigquant, or a palette file")
+
+
+def _find(value: Any, *keys: str) -> Any:
+    """Go down into JSON; None where there is no such way."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _read_tiff(path: str | os.PathLike[str]) -> Palette:
+    check_file(path)
+    try:
+        with tifffile.TiffFile(path) as tif:
+            page = tif.pages.first
+            description = page.description
+            colors = colors_of(page.colormap) if page.photometric == _PALETTE_COLOR else None
+    except Exception as error:  # a damaged header raises nearly anything
+        raise InputError(f"not a readable TIFF ({one_line(error)})") from error
+    model = _find_in_text(description)
+    if model is not None:
+        return Palette.from_json(model, "its description")
+    if colors is None:
+        raise InputError("has no palette: name a palette file, or an image that has one")
+    return Palette.from_colors(colors)
+
+
+def _find_in_text(description: str) -> Any:
+    """Find the palette in an image description: JSON, alone or in OME-XML; None without."""
+    text = html.unescape(description) if description.startswith("<") else description
+    start = text.find('{"bigquant"')
+    return None if start < 0 else _find(parse_json_at(text, start), "bigquant")

@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import dask
@@ -27,6 +28,8 @@ from bigquant.remap import paint, remap, remap_and_tally
 
 DEFAULT_K = 32
 _SHOWN = 5
+#: Sources that a palette names; a collection may have any number.
+_NAMED = 100
 _log = logging.getLogger(__name__)
 
 
@@ -162,7 +165,11 @@ def quantize_images(
         warnings.warn(f"k={palette.k}, not {k}: {why}", PaletteWarning, stacklevel=stacklevel)
     _log.info("fitted: MSE %.2f, PSNR %.2f dB", palette.mse, palette.psnr)
     palette = palette.with_facts(
-        algorithm=algorithm, random_state=random_state, distinct_colors=n_colors
+        algorithm=algorithm,
+        random_state=random_state,
+        distinct_colors=n_colors,
+        sources=[image.source.path for image in images if image.source.path][:_NAMED],
+        versions=_versions(algorithm),
     )
     if len(kept):
         palette = palette.with_facts(keep=Palette.from_colors(kept).hex)
@@ -194,6 +201,12 @@ def apply_palette(palette: Palette, image: Any, **reading: Any) -> QuantizedImag
     palette = palette.with_tally(np.zeros(palette.first_label + palette.k + 1, np.int64))
     labels, tally = remap_and_tally(image, palette)
     return QuantizedImage(palette, labels, paint(labels, palette), image.source, {}, tally)
+
+
+def _versions(algorithm: str) -> dict[str, str]:
+    """Tell the versions of bigquant and of what fits by `algorithm`."""
+    fitting = ("dask-ml", "scikit-learn") if algorithm == "dask-ml" else ("numba", "numpy")
+    return {name: version(name) for name in ("bigquant", *fitting)}
 
 
 def check_k(k: int) -> None:

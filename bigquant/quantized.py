@@ -14,7 +14,8 @@ from dask.base import DaskMethodsMixin
 
 from bigquant.palette import Palette
 from bigquant.source import Source
-from bigquant.write import write_npy, write_png, write_tiff, write_zarr
+from bigquant.tiff_output import write_tiff
+from bigquant.write import write_npy, write_png, write_zarr
 from bigquant.xarray_frame import Frame
 
 

@@ -36,6 +36,10 @@ class Rests:
         """Tell whether a block, whose first level this is, is written."""
         return self._path(level, row, column).is_file()
 
+    def count(self, level: int) -> int:
+        """Count the blocks, whose first level this is, that are written."""
+        return len(list(Path(self.folder).glob(f"{level}-*.npy")))
+
     def load(self, level: int, row: int, column: int) -> NDArray[Any]:
         """Get what was handed on of a block."""
         rest: NDArray[Any] = np.load(self._path(level, row, column), allow_pickle=False)

@@ -121,6 +121,11 @@ def read_colormap(path: str, page: tifffile.TiffPage) -> NDArray[np.uint8]:
     colormap = page.colormap
     if not isinstance(colormap, np.ndarray) or colormap.ndim != 2 or colormap.shape[0] != 3:
         raise InputError(f"{path}: is a palette image without a colour map: it is damaged")
+    return colors_of(colormap)
+
+
+def colors_of(colormap: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Bring the ColorMap tag, (3, n), to colours (n, 3)."""
     wide = colormap.size > 0 and colormap.max() > 255
     return np.ascontiguousarray((colormap >> 8 if wide else colormap).T.astype(np.uint8))
 

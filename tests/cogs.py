@@ -13,7 +13,7 @@ from rio_cogeo import cogeo
 
 from bigquant import Palette
 from bigquant.source import Source
-from bigquant.write import write_tiff
+from bigquant.tiff_output import write_tiff
 
 KINDS = {  # shape, transparent, k
     "gray": ((1300, 1100, 1), False, 8),

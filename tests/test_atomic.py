@@ -20,8 +20,10 @@ import zarr
 
 from bigquant import BigquantError, InputError, Palette, atomic, omezarr, tiff_parts, tiff_writer
 from bigquant.atomic import check_target, complete_or_nothing
+from bigquant.outputs import check_output
 from bigquant.source import Source
-from bigquant.write import check_output, write_tiff, write_zarr
+from bigquant.tiff_output import write_tiff
+from bigquant.write import write_zarr
 
 WRITERS = {"out.zarr": write_zarr, "out.tif": write_tiff}
 SIDE = 1024

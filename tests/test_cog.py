@@ -19,7 +19,7 @@ from servers import http_folder
 from bigquant import InputError, Palette, open_image
 from bigquant.cli import main
 from bigquant.source import Source
-from bigquant.write import write_tiff
+from bigquant.tiff_output import write_tiff
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::rasterio.errors.NotGeoreferencedWarning"  # most of these lie nowhere

@@ -17,6 +17,8 @@ from bigquant.cli import main
 from bigquant.errors import InputError
 from bigquant.inputs import expand, name_outputs
 
+FILES = ("a.png", "b.tif", "c.npy")
+
 
 def draw(rng, height, width, depth):
     return rng.integers(0, 256, (height, width, depth), np.uint8) // 16 * 16
@@ -155,7 +157,10 @@ def test_a_folder_becomes_a_folder_with_one_palette(scans, tmp_path, capfd, suff
     assert names == {"palette.json", *(f"{name}.{suffix}" for name in "abc")}
     palette = bigquant.Palette.load("out/palette.json")
     beside = np.concatenate([each.reshape(-1, 3) for each in scans.values()])[None]
-    assert palette.as_json() == bigquant.quantize(beside, 5).palette.as_json()
+    assert palette.fit["sources"] == [str(tmp_path / "scans" / name) for name in FILES]
+    assert (
+        palette.with_facts(sources=[]).as_json() == bigquant.quantize(beside, 5).palette.as_json()
+    )
     for name, pixels in scans.items():
         made = np.asarray(bigquant.quantize(pixels, 5).image)
         path = f"out/{name}.{suffix}"
@@ -197,7 +202,10 @@ def test_unreadable_inputs_are_named_and_cost_the_others_nothing(scans, tmp_path
     assert set(json.loads(out)["failed"]) == {"scans/cut.tif", "scans/damaged.tif"}
     beside = np.concatenate([each.reshape(-1, 3) for each in scans.values()])[None]
     palette = bigquant.Palette.load("out/palette.json")
-    assert palette.as_json() == bigquant.quantize(beside, 5).palette.as_json()
+    assert palette.fit["sources"] == [str(tmp_path / "scans" / name) for name in FILES]
+    assert (
+        palette.with_facts(sources=[]).as_json() == bigquant.quantize(beside, 5).palette.as_json()
+    )
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "a.zarr", "b.zarr", "c.zarr", "palette.json",
     }  # fmt: skip

@@ -1,6 +1,5 @@
 """Palettes: their order, their rounding, their statistics, their file."""
 
-import json
 import math
 
 import numpy as np
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from strategies import images, palettes
 
 from bigquant.colorcounts import ColorHistogram
-from bigquant.errors import InputError
 from bigquant.palette import Palette
 
 
@@ -78,36 +76,6 @@ def test_a_palette_survives_its_file(tmp_path, china):
     assert loaded.as_json() == palette.as_json()
     assert loaded.colors.dtype == np.uint8
     assert loaded.first_label == 1
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        {"bigquant_palette": 99},
-        {"colors": [[1, 2]]},
-        {"colors": []},
-        {"centers": [[300, 0, 0]]},
-        {"centers": [[None, 0, 0]]},
-        {"counts": [-1]},
-        {"counts": [1, 2]},
-        {"first_label": 2},
-        {"fit": 3},
-        {"inertia": "much"},
-    ],
-)
-def test_a_damaged_file_is_one_clear_line(tmp_path, damage):
-    model = Palette.from_colors([[1, 2, 3]]).as_json() | damage
-    (tmp_path / "p.json").write_text(json.dumps(model))
-    with pytest.raises(InputError) as error:
-        Palette.load(tmp_path / "p.json")
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", "no json"])
-def test_what_is_no_palette_is_refused(tmp_path, text):
-    (tmp_path / "p.json").write_text(text)
-    with pytest.raises(InputError, match=r"p\.json"):
-        Palette.load(tmp_path / "p.json")
 
 
 def test_notebooks_show_swatches():

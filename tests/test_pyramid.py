@@ -21,8 +21,9 @@ from bigquant import Palette
 from bigquant.omezarr import VERSIONS
 from bigquant.pyramid import Block
 from bigquant.source import Source
+from bigquant.tiff_output import write_tiff
 from bigquant.tiling import plan_pyramid
-from bigquant.write import write_tiff, write_zarr
+from bigquant.write import write_zarr
 
 SIDES = [(5, 7), (1, 100_000), (100_000, 1), (513, 512), (1027, 2051)]
 CHUNKS = [(5000, 5000), (1024, 1024), (333, 1000)]

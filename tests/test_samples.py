@@ -15,7 +15,7 @@ from PIL import Image as pillow
 from bigquant import InputError, samples
 from bigquant.cli import main
 from bigquant.samples import sample_image
-from bigquant.write import write_rgb_tiff
+from bigquant.tiff_output import write_rgb_tiff
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from PIL import Image as pillow
 
 from bigquant import Palette, open_image, quantize
 from bigquant.source import Source
-from bigquant.write import write_rgb_tiff, write_tiff
+from bigquant.tiff_output import write_rgb_tiff, write_tiff
 
 SHAPES = {
     "gray": (45, 60),
