@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 #: Most labels that 16 bits can hold beside the reserved one.
 MAX_COLORS = 65535
-#: Suffixes of palette files.
-SUFFIXES = (".json", *palette_formats.SUFFIXES)
 
 
 def label_dtype(k: int, first_label: int) -> np.dtype[Any]:
@@ -268,7 +266,7 @@ class Palette:
         }
 
     def encode(self, suffix: str = ".json") -> bytes:
-        """Make the bytes of a palette file of one of `SUFFIXES`; see `save`."""
+        """Make the bytes of a palette file of a suffix; see `save`."""
         if suffix == ".json":
             return (json.dumps(self.as_json(), indent=1) + "\n").encode()
         return palette_formats.encode(suffix, self.rows)
@@ -293,7 +291,7 @@ class Palette:
             cannot be written.
         """
         with naming(path):
-            data = self.encode(_suffix_of(path))
+            data = self.encode(palette_formats.suffix_of(path))
         with complete_or_nothing(path, overwrite=overwrite, settle=lambda: None) as folder:
             (folder / Path(path).name).write_bytes(data)
 
@@ -311,7 +309,7 @@ class Palette:
         """
         with naming(path):
             palette_model.check_file(path)
-            suffix = _suffix_of(path)
+            suffix = palette_formats.suffix_of(path)
             data = palette_model.read_bytes(path)
             if suffix == ".json":
                 return cls._from_model(palette_model.parse_json(data))
@@ -346,10 +344,3 @@ class Palette:
         )
         rest = f" (the first 256 of {self.k})" if self.k > 256 else ""
         return f"<table><caption>{self.k} colors{rest}</caption><tr>{cells}</tr></table>"
-
-
-def _suffix_of(path: str | os.PathLike[str]) -> str:
-    suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InputError(f"a palette file's name ends in {', '.join(SUFFIXES)}")
-    return suffix

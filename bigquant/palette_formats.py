@@ -19,8 +19,10 @@ not kept. Values only order the colours: labels count on from the first.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from PIL import ImageColor
@@ -222,3 +224,11 @@ _FORMATS: dict[str, tuple[Callable[[bytes], list[RGBA]], Callable[[Sequence[RGBA
 }
 #: What can be read and written.
 SUFFIXES = tuple(_FORMATS)
+
+
+def suffix_of(path: str | os.PathLike[str]) -> str:
+    """Tell the format of a palette file by its name: one of `SUFFIXES`, or ".json"."""
+    suffix, known = Path(path).suffix.lower(), (".json", *SUFFIXES)
+    if suffix not in known:
+        raise InputError(f"a palette file's name ends in {', '.join(known)}")
+    return suffix

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import dask.array as da
 import numpy as np
+
+_lock = threading.Lock()
 
 
 class CountingArray:
@@ -14,7 +18,8 @@ class CountingArray:
         self.shape, self.dtype, self.ndim = image.shape, image.dtype, 3
 
     def __getitem__(self, key):
-        self.reads[key[:2]] += 1
+        with _lock:
+            self.reads[key[:2]] += 1
         return self.image[key]
 
 

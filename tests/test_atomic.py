@@ -160,12 +160,6 @@ def test_a_failure_leaves_nothing_and_waits_for_the_tasks(error, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_a_killed_run_left_behind_is_removed(tmp_path):
-    (tmp_path / ".a.partial/a").mkdir(parents=True)
-    swap(tmp_path / "a")
-    assert contents(tmp_path) == {"a": b"new"}
-
-
 def test_a_second_run_of_one_name_does_not_spoil_the_first(tmp_path):
     first, second = (
         complete_or_nothing(tmp_path / "a", overwrite=False, settle=lambda: None) for _ in range(2)

@@ -126,6 +126,7 @@ def test_attributes_and_palette_are_those_of_the_other_version(tmp_path, rng):
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_a_palette_that_was_not_fitted_has_no_shares_and_65535_colors_are_described(tmp_path):
     colors = np.stack(np.unravel_index(np.arange(65535), (41, 41, 41)), axis=1)
     palette = Palette.from_colors(colors)
