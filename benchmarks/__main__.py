@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from . import at_scale, by_kind, engine, from_file, in_memory, report, start_up
+from . import at_scale, by_kind, engine, from_file, in_memory, one_megapixel, report, start_up
 
 _SECTIONS = {
     "in-memory": in_memory,
+    "one-megapixel": one_megapixel,
     "by-kind": by_kind,
     "engine": engine,
     "from-file": from_file,

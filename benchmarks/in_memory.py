@@ -35,7 +35,6 @@ _SLOW: _Peers = {
     "scikit-learn, all pixels": peers.sklearn_on_all,
     "OpenCV": peers.opencv,
 }
-_SLOWEST: _Peers = {"dask-ml": peers.dask_ml_itself}
 #: Contenders of a round, megapixels, rounds.
 _PLAN = (
     ({**OURS, "Pillow FASTOCTREE": QUICK["Pillow FASTOCTREE"]}, 48, 5),
@@ -43,7 +42,6 @@ _PLAN = (
     (_HEAVY, 48, 1),
     (_GDAL if peers.is_installed("rgb2pct.py") else {}, 48, 1),
     ({**OURS, **_SLOW}, 4, 1),
-    ({**OURS, **_SLOWEST}, 1, 1),
 )
 
 
