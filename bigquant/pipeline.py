@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import logging
 import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import dask
@@ -206,7 +207,10 @@ def apply_palette(palette: Palette, image: Any, **reading: Any) -> QuantizedImag
 def _versions(algorithm: str) -> dict[str, str]:
     """Tell the versions of bigquant and of what fits by `algorithm`."""
     fitting = ("dask-ml", "scikit-learn") if algorithm == "dask-ml" else ("numba", "numpy")
-    return {name: version(name) for name in ("bigquant", *fitting)}
+    return {name: _version(name) for name in ("bigquant", *fitting)}
+
+
+_version = functools.cache(importlib.metadata.version)  # which looks into files each time
 
 
 def check_k(k: int) -> None:
