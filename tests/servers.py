@@ -128,6 +128,7 @@ def s3_server(folder):
     command += ["-ip.bind=127.0.0.1", "-volume.max=8", "-master.volumeSizeLimitMB=64"]
     command += ["-filer", "-s3", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"]
     command += [f"-{name}.port={port}" for name, port in ports.items()]
+    command += ["-s3.port.iceberg=0"]  # that one would be 8181, whoever else has it
     with open(folder / "log", "wb") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     options = {

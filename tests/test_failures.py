@@ -241,7 +241,13 @@ def test_workers_that_are_killed_again_and_again(large, folder):
         assert_nothing_is_left(folder, process.pid)
 
 
-@pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["threads", "workers"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param([], id="threads"),
+        pytest.param(["--workers", "2"], id="workers", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_two_signals_in_a_row(number, options, large, folder):
     words, code = ("interrupted", 130) if number == signal.SIGINT else ("terminated", 1)
