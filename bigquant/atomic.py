@@ -91,6 +91,15 @@ def _plan_of(folder: Path) -> str | None:
         return None
 
 
+def _forget_plan(folder: Path) -> None:
+    """See that nobody goes on with a folder that is emptied from now on.
+
+    The file is emptied, as that is allowed where its folder may not be written any more.
+    """
+    with suppress(OSError):
+        os.truncate(folder / _PLAN, 0)
+
+
 @contextmanager
 def complete_or_nothing(
     *paths: str | os.PathLike[str],
@@ -131,7 +140,7 @@ def complete_or_nothing(
         settle()
         if isinstance(error, OSError):
             raise cannot_write(paths[0], error) from error
-        is_kept = not isinstance(error, Exception) and _plan_of(folder) is not None
+        is_kept = not isinstance(error, Exception) and bool(_plan_of(folder))
         if is_kept:
             error.add_note(f"the same command goes on with what lies in {folder}")
         raise
@@ -159,6 +168,7 @@ def _claim(folder: Path, targets: Sequence[Path], plan: str | None) -> int:
         _restore(folder, targets)
         if plan is not None and _plan_of(folder) == plan:
             return lock
+        _forget_plan(folder)
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
     with suppress(FileNotFoundError):
@@ -201,6 +211,7 @@ def _aside(folder: Path, target: Path) -> Path:
 
 def _remove(folder: Path, settle: Callable[[], None]) -> None:
     """Remove a folder although a late task may just have written into it."""
+    _forget_plan(folder)
     for _ in range(_REMOVALS):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
@@ -210,6 +221,7 @@ def _remove(folder: Path, settle: Callable[[], None]) -> None:
 
 def _swap(folder: Path, targets: Sequence[Path]) -> None:
     """Put the new outputs in the place of the old ones: all of them, or none."""
+    _forget_plan(folder)  # what is moved away is not there to go on with
     undo: list[tuple[Path, Path]] = []
     try:
         for target in targets:

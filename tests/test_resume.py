@@ -54,6 +54,23 @@ tiling.BLOCK_BYTES = 1 << 16
 atomic._swap = lambda *_: os.kill(os.getpid(), 9)
 cli.main(sys.argv[1:])
 """
+KILLED_WHEN_RENAMING = """
+import os, sys
+from bigquant import cli, tiling
+
+tiling.BLOCK_BYTES = 1 << 16
+left = int(sys.argv[1])
+
+def replace(source, target, replace=os.replace):
+    global left
+    left -= not str(target).endswith((".npy", "plan"))
+    if left == 0:
+        os.kill(os.getpid(), 9)
+    replace(source, target)
+
+os.replace = replace
+cli.main(sys.argv[2:])
+"""
 OPTIONS = ["-k", "5", "--json"]
 NOTE = re.compile(r"an interrupted run went on: its palette and (\d+) blocks were kept")
 
@@ -187,6 +204,18 @@ def test_blocks_that_are_written_are_not_read_again(scan, tmp_path, capsys, monk
     assert done.returncode == -9
     monkeypatch.setattr(TiffWindows, "__getitem__", None)
     assert int(NOTE.fullmatch(*fit(capsys, *command)["notes"])[1]) == blocks_of(scan)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_run_that_is_killed_while_outputs_get_their_names_is_run_again(n, scan, tmp_path, capsys):
+    """After the first renaming the output is complete, and its palette is not there yet."""
+    command = [str(scan), *OPTIONS, "-o", "out.zarr"]
+    done = subprocess.run([sys.executable, "-c", KILLED_WHEN_RENAMING, str(n), "fit", *command])
+    assert done.returncode == -9
+    fit(capsys, *command, "--overwrite")
+    fit(capsys, *command[:-1], "whole.zarr")
+    assert files_at(tmp_path / "out.zarr") == files_at(tmp_path / "whole.zarr")
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_there_is_no_plan_where_a_change_could_not_be_told(scan, tmp_path):
