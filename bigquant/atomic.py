@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bigquant.errors import BigquantError, InputError
+from bigquant.remote import is_url
 
 _REMOVALS = 5
 #: File of a temporary folder that tells what is made in it; its last, so what it needs is there.
@@ -56,9 +57,14 @@ def check_apart(path: str | os.PathLike[str], source: str | None) -> None:
     """Raise an `InputError` if an output would replace its own input, or lie inside it."""
     if source is None:
         return
-    target, origin = Path(path).resolve(), Path(source).resolve()
+    target, origin = _place(path), _place(source)
     if target == origin or target in origin.parents or origin in target.parents:
         raise InputError(f"{path}: is the input {source} or overlaps it: choose another name")
+
+
+def _place(path: str | os.PathLike[str]) -> Path:
+    """Make names of one place equal; nothing of the disk has the name of a URL."""
+    return Path("//" + str(path)) if is_url(str(path)) else Path(path).resolve()
 
 
 def _is_zarr(folder: Path) -> bool:
@@ -151,10 +157,11 @@ def complete_or_nothing(
 
 
 def cannot_write(path: str | os.PathLike[str], error: OSError) -> BigquantError:
-    """Say of an output that the system refused to write it."""
+    """Say of an output that the system, or the store behind a URL, refused to write it."""
+    place = "the store can be written to" if is_url(str(path)) else "the disk has room"
     return BigquantError(
         f"{path}: cannot be written ({error.strerror or error}): "
-        "see that the disk has room and stays there, and run again"
+        f"see that {place} and stays there, and run again"
     )
 
 

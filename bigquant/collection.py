@@ -10,16 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from bigquant import flat_writer
-from bigquant.atomic import check_apart, check_target
+from bigquant.atomic import check_apart
 from bigquant.bands import split_channels
 from bigquant.errors import BigquantError, InputError
 from bigquant.image import Image
-from bigquant.inputs import format_of
-from bigquant.outputs import check_output, palette_path, unfinished_run
+from bigquant.inputs import folder_of, format_of, join
+from bigquant.outputs import (
+    PALETTE_SUFFIX,
+    check_file,
+    check_output,
+    unfinished_run,
+    write_file,
+)
 from bigquant.palette import Palette
 from bigquant.pipeline import apply_palette, plan_result, quantize_images
 from bigquant.quantized import QuantizedImage
 from bigquant.read import open_image
+from bigquant.remote import is_url
 from bigquant.resume import plan_of
 from bigquant.tiff_output import check_tiff, write_tiff
 from bigquant.write import write_npy, write_png, write_zarr
@@ -31,7 +38,7 @@ _WRITERS: Mapping[str, Callable[..., Palette]] = {
     "npy": write_npy,
 }
 #: Options of outputs of one format only.
-_OWN_OPTIONS = {"zarr": ("ome_zarr",), "tif": ("compression", "cog")}
+_OWN_OPTIONS = {"zarr": ("ome_zarr", "storage_options"), "tif": ("compression", "cog")}
 
 
 @dataclass(frozen=True)
@@ -151,18 +158,27 @@ def open_files(
     if not images:
         raise next(iter(failures.values()))
     palette = _shared_palette(outputs)
+    options = reading.get("storage_options", {})
     for name, output in zip(inputs, outputs, strict=True):
         source = images[name].source.path if name in images else None
-        check_output(output, content, overwrite, source, with_palette=palette is None)
+        stored = options if format_of(output) == "zarr" else None
+        check_output(
+            output, content, overwrite, source, with_palette=palette is None, options=stored
+        )
         if name in images and format_of(output) == "tif":
             tiff: dict[str, Any] = {"compression": compression, "cog": cog, "overwrite": overwrite}
             check_tiff(output, images[name].source, **tiff)
         check_apart(output, applied)
-        check_apart(palette or palette_path(output), applied)
+        check_apart(palette or output.rstrip("/") + PALETTE_SUFFIX, applied)
     if palette:
-        check_target(palette, overwrite)
+        check_file(palette, overwrite, options)
     targets = dict(zip(inputs, outputs, strict=True))
-    writing = {"ome_zarr": ome_zarr, "compression": compression, "cog": cog}
+    writing = {
+        "ome_zarr": ome_zarr,
+        "compression": compression,
+        "cog": cog,
+        "storage_options": options,
+    }
     return Job(images, targets, failures, palette, reading, content, strict, overwrite, writing)
 
 
@@ -220,9 +236,10 @@ def quantize_files(
 def _plan_of(job: Job, **choices: Any) -> str | None:
     """Describe what a job of one image is to do, so that a rerun can go on with it.
 
-    Several images start afresh: what is complete of them stands under its name.
+    Several images start afresh: what is complete of them stands under its name. So does what
+    is written behind a URL.
     """
-    if len(job.targets) > 1:
+    if len(job.targets) > 1 or any(map(is_url, job.targets.values())):
         return None
     (image,) = job.images.values()
     return plan_of(image, job.reading, content=job.content, **job.writing, **choices)
@@ -270,17 +287,17 @@ def _write_all(
         counts = sum((each.counts for each in own), palette.counts)
         palette = replace(palette, counts=counts, inertia=sum(each.inertia for each in own))
     if job.palette and written:
-        palette.save(job.palette, overwrite=job.overwrite)
+        write_file(job.palette, palette.encode(), job.overwrite, job.writing["storage_options"])
     seconds = {**first.seconds, "write": time.perf_counter() - start}
     return Outcome(written, palette, failures, seconds)
 
 
 def _shared_palette(outputs: Sequence[str]) -> str | None:
     """Name the palette of several outputs in one folder; None where each has its own."""
-    folders = {Path(output).parent for output in outputs}
+    folders = {folder_of(output) for output in outputs}
     if len(outputs) == 1 or len(folders) > 1:
         return None
-    return str(folders.pop() / "palette.json")
+    return join(folders.pop(), "palette.json")
 
 
 def _write(job: Job, name: str, result: QuantizedImage, plan: str | None) -> Palette:
@@ -303,7 +320,8 @@ def _write(job: Job, name: str, result: QuantizedImage, plan: str | None) -> Pal
 @contextmanager
 def made_folder(output: str | None) -> Iterator[None]:
     """Make the folder that outputs go to, if one is named; it does not stay if it stays empty."""
-    folder = Path(output) if output and format_of(output) is None else None
+    is_folder = output and format_of(output) is None and not is_url(output)
+    folder = Path(output) if output and is_folder else None
     is_new = folder is not None and not folder.exists() and folder.absolute().parent.is_dir()
     if folder and is_new:
         folder.mkdir()

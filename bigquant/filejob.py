@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -134,7 +133,7 @@ def _tell(
     quiet: bool,
 ) -> None:
     """Print what came of a job; failures also when quiet."""
-    from bigquant.outputs import palette_path  # noqa: PLC0415
+    from bigquant.outputs import PALETTE_SUFFIX  # noqa: PLC0415
     from bigquant.terminal import collection_facts, fact_sheet, image_facts  # noqa: PLC0415
 
     for error in outcome.failures.values():
@@ -142,7 +141,7 @@ def _tell(
     if not outcome.written:
         return
     images = [_image_facts(written, describe) for written in outcome.written]
-    shown = job.palette or os.path.relpath(palette_path(outcome.written[0].path))
+    shown = job.palette or outcome.written[0].path.rstrip("/") + PALETTE_SUFFIX
     seconds = {**unpacking, **outcome.seconds}
     facts = {
         **describe(outcome.palette),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bigquant.errors import InputError
+from bigquant.remote import local_path
 
 FORMATS = ("zarr", "tif", "png", "npy")
 _OUTPUT_SUFFIXES = {".tiff": "tif", **{f".{name}": name for name in FORMATS}}
@@ -105,6 +106,7 @@ def name_outputs(
     InputError
         If two inputs would have one output, or the name of an output tells no format.
     """
+    output = output and (local_path(output) or output)
     named = format_of(output) if output else None
     if output and named:
         if len(inputs) > 1:
@@ -116,12 +118,22 @@ def name_outputs(
     if output is None:
         outputs = [_beside(name, f".{mark}{suffix}") for name in inputs]
     elif os.path.isdir(output) or output.endswith(("/", os.sep)) or len(inputs) > 1:
-        outputs = [str(Path(output) / (_stem(name) + suffix)) for name in inputs]
+        outputs = [join(output, _stem(name) + suffix) for name in inputs]
     else:
         known, last = ", ".join(f".{name}" for name in FORMATS[:-1]), FORMATS[-1]
         raise InputError(f"{output}: an output's name ends in {known} or .{last}, a folder's in /")
     _check_distinct(inputs, outputs)
     return outputs
+
+
+def join(folder: str, name: str) -> str:
+    """Name what lies in a folder, or behind a URL."""
+    return f"{folder.rstrip('/')}/{name}" if "://" in folder else str(Path(folder) / name)
+
+
+def folder_of(path: str) -> str:
+    """Name the folder that something lies in; the inverse of `join`."""
+    return path.rpartition("/")[0] if "://" in path else str(Path(path).parent)
 
 
 def palette_name(path: str) -> str:

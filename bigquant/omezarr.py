@@ -7,20 +7,19 @@ image with labels does not pass the validation of ome-zarr-models.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.storage import LocalStore
 
 from bigquant.pyramid import Block
 from bigquant.tiling import Level
-from bigquant.zarr_chunks import COMPRESSOR, write_chunks
-from bigquant.zarr_shard import codec, write_shard
+from bigquant.zarr_chunks import COMPRESSOR, encode_chunks
+from bigquant.zarr_shard import codec, encode_shard
+from bigquant.zarr_store import Store
 
 LABELS = "labels/quantized"
 VERSIONS = ("0.5", "0.4")
@@ -32,7 +31,7 @@ _METHODS = {
 
 
 def create_group(
-    path: str,
+    store: Store,
     levels: Sequence[Level],
     *,
     version: str,
@@ -40,12 +39,12 @@ def create_group(
     label_dtype: np.dtype[Any],
     content: str,
 ) -> None:
-    """Create the group; the arrays hold nothing yet, and nothing is said of them.
+    """Create the group; the arrays hold nothing yet, and nothing is said but that.
 
     Parameters
     ----------
-    path : str
-        A folder that does not exist.
+    store : Store
+        Of which nothing is there yet.
     levels : sequence of Level
     version : {"0.5", "0.4"}
     depth : {1, 3}
@@ -53,18 +52,22 @@ def create_group(
     label_dtype : dtype
     content : {"both", "image", "labels"}
     """
-    group = zarr.create_group(  # a str would be parsed as a URL
-        Path(path), zarr_format=3 if version == "0.5" else 2
-    )
-    if content != "labels":
-        _create_arrays(group, version, levels, np.dtype(np.uint8), depth)
-    if content != "image":
-        labels = group.create_group("labels").create_group("quantized")
-        _create_arrays(labels, version, levels, label_dtype, None)
+    unfinished = {"bigquant": {"complete": False}}
+    with store.opened() as opened:
+        kind: Any = {"zarr_format": 3 if version == "0.5" else 2, "attributes": unfinished}
+        group = zarr.create_group(opened, **kind)
+        if content != "labels":
+            _create_arrays(group, version, levels, np.dtype(np.uint8), depth)
+            store.make_folders(_rows("", version, levels))
+        if content != "image":
+            labels = group.create_group("labels")
+            labels = labels.create_group("quantized", attributes=unfinished)
+            _create_arrays(labels, version, levels, label_dtype, None)
+            store.make_folders(_rows(LABELS, version, levels))
 
 
 def describe_group(
-    path: str,
+    store: Store,
     n_levels: int,
     *,
     version: str,
@@ -75,11 +78,11 @@ def describe_group(
     pixel_size: tuple[float, float] | None,
     attributes: Mapping[str, Any],
 ) -> None:
-    """Store the metadata of a group that `create_group` made.
+    """Store the metadata of a group that `create_group` made, last that it is complete.
 
     Parameters
     ----------
-    path : str
+    store : Store
     n_levels : int
     version : {"0.5", "0.4"}
     colors : ndarray, (k, channels), uint8
@@ -93,26 +96,27 @@ def describe_group(
     attributes : Mapping
         Stored under "bigquant" in the group's attributes, in JSON's types.
     """
-    group = zarr.open_group(Path(path), mode="r+")
-    if content != "labels":
-        image = {
-            "multiscales": [_multiscale("mean", n_levels, pixel_size, channels=True)],
-            "omero": {"channels": _channels(colors.shape[1])},
-        }
-        _describe(group, version, image)
-    group.attrs["bigquant"] = dict(attributes)
-    if content != "image":
-        _describe(_subgroup(group, "labels"), version, {"labels": ["quantized"]})
-        label: dict[str, Any] = {
-            "version": version,
-            "colors": _label_colors(colors, first_label),
-            "properties": _label_properties(properties, first_label),
-        }
-        if content == "both":
-            label["source"] = {"image": "../../"}
-        scales = _multiscale("mode", n_levels, pixel_size, channels=False)
-        described = {"multiscales": [scales], "image-label": label}
-        _describe(_subgroup(group, LABELS), version, described)
+    with store.opened() as opened:
+        group = zarr.open_group(opened, mode="r+")
+        if content != "image":
+            _describe(_subgroup(group, "labels"), version, {"labels": ["quantized"]})
+            label: dict[str, Any] = {
+                "version": version,
+                "colors": _label_colors(colors, first_label),
+                "properties": _label_properties(properties, first_label),
+            }
+            if content == "both":
+                label["source"] = {"image": "../../"}
+            scales = _multiscale("mode", n_levels, pixel_size, channels=False)
+            described = {"multiscales": [scales], "image-label": label}
+            _describe(_subgroup(group, LABELS), version, described, {"complete": True})
+        image: dict[str, Any] = {}
+        if content != "labels":
+            image = {
+                "multiscales": [_multiscale("mean", n_levels, pixel_size, channels=True)],
+                "omero": {"channels": _channels(colors.shape[1])},
+            }
+        _describe(group, version, image, {"complete": True, **attributes})
 
 
 def _subgroup(group: zarr.Group, name: str) -> zarr.Group:
@@ -127,13 +131,12 @@ class Sink:
 
     Parameters
     ----------
-    path : str
-        Of the group.
+    store : Store
     levels : tuple of Level
     version : {"0.5", "0.4"}
     """
 
-    path: str
+    store: Store
     levels: tuple[Level, ...]
     version: str
 
@@ -143,30 +146,42 @@ class Sink:
         for name, pixels in (("", block.colors), (LABELS, block.labels)):
             if pixels is None:
                 continue
-            folder = Path(self.path) / _folder(name, level, self.version)
+            folder = _folder(name, level, self.version)
             if self.version == "0.5":
-                write_shard(folder / str(row) / str(column), pixels, cut.inner, cut.shard)
-            else:
-                down, across = (s // i for s, i in zip(cut.shard, cut.inner, strict=True))
-                write_chunks(folder, pixels, cut.inner, (row * down, column * across))
+                shard = encode_shard(pixels, cut.inner, cut.shard)
+                self.store.put({f"{folder}/{row}/{column}": shard})
+                continue
+            down, across = (s // i for s, i in zip(cut.shard, cut.inner, strict=True))
+            top, left = row * down, column * across
+            chunks = encode_chunks(pixels, cut.inner)
+            self.store.put({f"{folder}/{top + y}/{left + x}": [data] for y, x, data in chunks})
 
     def missing(self) -> list[str]:
         """List the files that are not there: Zarr would read them as zeros, without a word."""
-        group = zarr.open_group(Path(self.path), mode="r")
-        names = [name for name in ("", LABELS) if f"{name}/0".strip("/") in group]
+        with self.store.opened() as opened:
+            group = zarr.open_group(opened, mode="r")
+            names = [name for name in ("", LABELS) if f"{name}/0".strip("/") in group]
+        found = self.store.names()
         files = (
             f"{_folder(name, number, self.version)}/{row}/{column}"
             for name in names
             for number, level in enumerate(self.levels)
             for row, column in np.ndindex(_grid(level, self.version))
         )
-        return [file for file in files if not (Path(self.path) / file).is_file()]
+        return [file for file in files if file not in found]
 
 
 def _folder(name: str, level: int, version: str) -> str:
     """Name the folder of the rows of a level of the image (of no name) or of the labels."""
     parts = [name] * bool(name) + [str(level)] + ["c"] * (version == "0.5") + ["0"] * (not name)
     return "/".join(parts)
+
+
+def _rows(name: str, version: str, levels: Sequence[Level]) -> Iterator[str]:
+    """Name the folders of all rows of files."""
+    for number, level in enumerate(levels):
+        for row in range(_grid(level, version)[0]):
+            yield f"{_folder(name, number, version)}/{row}"
 
 
 def _grid(level: Level, version: str) -> tuple[int, int]:
@@ -203,24 +218,25 @@ def _create_arrays(
             }
         shape = (*lead, *level.shape)
         group.create_array(str(number), shape=shape, dtype=dtype, fill_value=0, **kind)
-        assert isinstance(group.store, LocalStore)
-        folder = group.store.root / _folder(group.path, number, version)
-        for row in range(_grid(level, version)[0]):
-            # tasks write files, and would miss a folder removed
-            (folder / str(row)).mkdir(parents=True)
 
 
-def _describe(group: zarr.Group, version: str, facts: Mapping[str, Any]) -> None:
-    """Store OME's metadata where the version has it, and which version it is."""
+def _describe(
+    group: zarr.Group,
+    version: str,
+    facts: Mapping[str, Any],
+    own: Mapping[str, Any] | None = None,
+) -> None:
+    """Store OME's metadata where the version has it, and what is ours, in one go."""
+    ours = {"bigquant": dict(own)} if own else {}
     if version == "0.5":
-        group.attrs["ome"] = {"version": version, **facts}
+        group.update_attributes({"ome": {"version": version, **facts}} | ours if facts else ours)
         return
     marked = dict(facts)
     if "multiscales" in marked:
         marked["multiscales"] = [{"version": version, **m} for m in marked["multiscales"]]
     if "omero" in marked:
         marked["omero"] = {"version": version, **marked["omero"]}
-    group.attrs.update(marked)
+    group.update_attributes(marked | ours)
 
 
 def _multiscale(

@@ -61,7 +61,7 @@ def files(suffix: str) -> Callable[[_Command], _Command]:
             click.option(
                 "-o",
                 "--output",
-                help="OUT.zarr, OUT.tif, OUT.png or OUT.npy, or a folder.  "
+                help="OUT.zarr (also s3://...), OUT.tif, OUT.png or OUT.npy, or a folder.  "
                 f"[default: INPUT with the suffix {suffix}]",
             ),
             click.option(

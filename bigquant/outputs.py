@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from bigquant import object_output, remote
 from bigquant.atomic import (
+    cannot_write,
     check_apart,
     check_target,
     complete_or_nothing,
@@ -18,8 +21,10 @@ from bigquant.errors import BigquantError, InputError
 from bigquant.levels import settle
 from bigquant.palette import Palette
 from bigquant.rests import Rests
+from bigquant.zarr_store import FolderStore, ObjectStore, Store
 
 CONTENTS = ("both", "image", "labels")
+PALETTE_SUFFIX = ".palette.json"
 
 
 def palette_path(path: str | os.PathLike[str]) -> Path:
@@ -27,7 +32,7 @@ def palette_path(path: str | os.PathLike[str]) -> Path:
 
     The suffix stays, as in GDAL's side files, so that two outputs never share one.
     """
-    return Path(os.path.abspath(path) + ".palette.json")
+    return Path(os.path.abspath(path) + PALETTE_SUFFIX)
 
 
 def check_output(
@@ -37,8 +42,20 @@ def check_output(
     source: str | None,
     *,
     with_palette: bool = True,
+    options: Mapping[str, Any] | None = None,
 ) -> None:
     """Find out, before any work, if `path` and its palette file can be written.
+
+    Parameters
+    ----------
+    path : path or URL
+    content : {"both", "image", "labels"}
+    overwrite : bool
+    source : str, optional
+        Path or URL of the input.
+    with_palette : bool
+    options : Mapping, optional
+        Of fsspec, for a Zarr behind a URL; None where the format cannot be written there.
 
     Raises
     ------
@@ -49,9 +66,43 @@ def check_output(
     if content not in CONTENTS:
         raise InputError(f"content={content!r}: must be one of {CONTENTS}")
     check_apart(path, source)
+    if remote.is_url(str(path)):
+        if options is None:
+            raise InputError(
+                f"{path}: only a Zarr can be written behind a URL: "
+                "name OUT.zarr there, or a file on a disk, to be copied"
+            )
+        suffixes = (PALETTE_SUFFIX,) if with_palette else ()
+        object_output.check(str(path), options, overwrite, *suffixes)
+        return
     check_target(path, overwrite)
     if with_palette:
         check_target(palette_path(path), overwrite)
+
+
+def check_file(path: str, overwrite: bool, options: Mapping[str, Any]) -> None:
+    """Find out, before any work, if a small file can be written, behind a URL too."""
+    if not remote.is_url(path):
+        check_target(path, overwrite)
+        return
+    try:
+        is_there = bool(ObjectStore(path, options).beside(""))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    if is_there and not overwrite:
+        raise InputError(f"{path}: exists already: allow to replace it (--overwrite)")
+
+
+def write_file(path: str, data: bytes, overwrite: bool, options: Mapping[str, Any]) -> None:
+    """Write a small file, complete or not at all, behind a URL too."""
+    if remote.is_url(path):
+        try:
+            ObjectStore(path, options).put_beside("", data)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        return
+    with complete_or_nothing(path, overwrite=overwrite, settle=lambda: None) as folder:
+        (folder / Path(path).name).write_bytes(data)
 
 
 @contextmanager
@@ -68,6 +119,29 @@ def temporary_output(
         *paths, *beside, overwrite=overwrite, settle=settle, plan=plan
     ) as folder:
         yield folder / Path(os.path.abspath(path)).name
+
+
+@contextmanager
+def zarr_output(
+    path: str | os.PathLike[str],
+    options: Mapping[str, Any],
+    *,
+    with_palette: bool,
+    overwrite: bool,
+    plan: str | None,
+) -> Iterator[tuple[Store, Path | None]]:
+    """Hand out where the files of a Zarr are put, and its temporary name if it has one."""
+    if remote.is_url(str(path)):
+        suffixes = (PALETTE_SUFFIX,) if with_palette else ()
+        with object_output.marked_or_nothing(
+            str(path), options, *suffixes, overwrite=overwrite, settle=settle
+        ) as objects:
+            yield objects, None
+        return
+    with temporary_output(
+        path, with_palette=with_palette, overwrite=overwrite, plan=plan
+    ) as temporary:
+        yield FolderStore(str(temporary)), temporary
 
 
 def keep_rests(temporary: Path, palette: Palette, plan: str | None) -> Rests | None:

@@ -100,19 +100,24 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         content: str = "both",
         ome_zarr: str = "0.5",
         overwrite: bool = False,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> Palette:
         """Write an OME-Zarr group, and the palette beside it as NAME.palette.json.
 
         Parameters
         ----------
-        path : path
-            Folder to make; it appears when it is complete.
+        path : path or URL
+            Folder to make; it appears when it is complete. Behind a URL (``s3://...``) the
+            group's attribute ``bigquant.complete`` is false until then, and `open_image`
+            refuses it; what is to be replaced is gone as soon as the writing begins.
         content : {"both", "image", "labels"}
             The quantized image (c, y, x), ``labels/quantized`` (y, x), or both.
         ome_zarr : {"0.5", "0.4"}
             Version of the format; 0.4 (Zarr v2, without shards) is for older viewers.
         overwrite : bool
             Whether an output of that name may be replaced.
+        storage_options : Mapping, optional
+            For a URL: what fsspec is to know, such as credentials.
 
         Returns
         -------
@@ -129,6 +134,7 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
             content=content,
             ome_zarr=ome_zarr,
             overwrite=overwrite,
+            storage_options=storage_options,
         )
 
     def to_tiff(

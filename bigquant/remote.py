@@ -140,8 +140,8 @@ def read_ranges(
     return found
 
 
-def failure(url: str, error: BaseException) -> OSError:
-    """Say in one line why what lies behind a URL cannot be read.
+def failure(url: str, error: BaseException, done: str = "read") -> OSError:
+    """Say in one line why what lies behind a URL cannot be read, or `done` whatever else.
 
     fsspec calls a refused connection and a forbidden file FileNotFoundError too: what is
     behind its error tells them apart.
@@ -155,7 +155,7 @@ def failure(url: str, error: BaseException) -> OSError:
     if isinstance(error, ImportError):
         extra = _EXTRAS.get(protocol)
         remedy = f"pip install 'bigquant[{extra}]'" if extra else said
-        return OSError(errno.EIO, f"reading {protocol}:// needs a driver: {remedy}")
+        return OSError(errno.EIO, f"{protocol}:// needs a driver: {remedy}")
     if status in (401, 403) or "PermissionError" in kinds or "NoCredentialsError" in kinds:
         return OSError(
             errno.EACCES,
@@ -168,7 +168,7 @@ def failure(url: str, error: BaseException) -> OSError:
         return OSError(errno.EIO, f"the server does not answer in time ({said})")
     if status == 404 or (status is None and isinstance(error, FileNotFoundError)):
         return FileNotFoundError(errno.ENOENT, f"there is no such file ({status or said})")
-    return OSError(errno.EIO, f"cannot be read ({type(last).__name__}: {said})")
+    return OSError(errno.EIO, f"cannot be {done} ({type(last).__name__}: {said})")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

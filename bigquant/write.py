@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,16 @@ from bigquant import flat_writer, omezarr
 from bigquant.errors import InputError
 from bigquant.levels import Content, write_levels
 from bigquant.outputs import (
+    PALETTE_SUFFIX,
     check_complete,
     check_output,
     keep_rests,
     palette_path,
     temporary_output,
+    zarr_output,
 )
 from bigquant.palette import Palette
+from bigquant.remote import local_path, public
 from bigquant.source import Source
 from bigquant.tiling import plan_pyramid
 
@@ -42,13 +46,14 @@ def write_zarr(
     overwrite: bool = False,
     with_palette: bool = True,
     plan: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Palette:
     """Write an OME-Zarr group and the palette beside it.
 
     Parameters
     ----------
-    path : path
-        Folder to make.
+    path : path or URL
+        Folder to make, or place of objects, which are marked as complete at last.
     labels : dask.array.Array, (y, x), uint8 or uint16
         Of any chunks.
     palette : Palette
@@ -67,7 +72,9 @@ def write_zarr(
         Whether the palette is also written beside it, as NAME.palette.json.
     plan : str, optional
         What is to be done, see `resume.plan_of`: what an interrupted run of the same plan has
-        written is kept. Without a tally only, which takes every block.
+        written is kept. Without a tally only, which takes every block, and not for a URL.
+    storage_options : Mapping, optional
+        For a URL: what fsspec is to know, such as credentials.
 
     Returns
     -------
@@ -76,7 +83,10 @@ def write_zarr(
     """
     if ome_zarr not in omezarr.VERSIONS:
         raise InputError(f"ome_zarr={ome_zarr!r}: must be one of {omezarr.VERSIONS}")
-    check_output(path, content, overwrite, source.path, with_palette=with_palette)
+    path = local_path(str(path)) or path
+    options = dict(storage_options or {})
+    side = {"with_palette": with_palette, "overwrite": overwrite}
+    check_output(path, content, source=source.path, options=options, **side)
     tiers = plan_pyramid(labels.chunks)
     levels = tuple(itertools.chain(*tiers))
     parts = Content(
@@ -85,25 +95,26 @@ def write_zarr(
         nodata=bool(palette.first_label),
         table=palette.table,
     )
-    with temporary_output(
-        path, with_palette=with_palette, overwrite=overwrite, plan=plan
-    ) as temporary:
-        if not temporary.exists():
+    shown = public(str(path))
+    with zarr_output(path, options, plan=plan, **side) as (store, temporary):
+        if temporary is None or not temporary.exists():
             omezarr.create_group(
-                str(temporary),
+                store,
                 levels,
                 version=ome_zarr,
                 depth=palette.colors.shape[1],
                 label_dtype=palette.label_dtype,
                 content=content,
             )
-        rests = keep_rests(temporary, palette, plan)
-        sink = omezarr.Sink(str(temporary), levels, ome_zarr)
-        counted = write_levels(labels, tiers, parts, sink, str(path), rests=rests, tally=tally)
-        check_complete(str(path), sink.missing())
+        rests = keep_rests(temporary, palette, plan) if temporary else None
+        sink = omezarr.Sink(store, levels, ome_zarr)
+        counted = write_levels(labels, tiers, parts, sink, shown, rests=rests, tally=tally)
+        check_complete(shown, sink.missing())
         palette = _with_tally(palette, counted)
+        if with_palette:
+            store.put_beside(PALETTE_SUFFIX, palette.encode())
         omezarr.describe_group(
-            str(temporary),
+            store,
             len(levels),
             version=ome_zarr,
             colors=palette.colors,
@@ -113,8 +124,6 @@ def write_zarr(
             pixel_size=source.pixel_size,
             attributes={"palette": palette.as_json(), "source": source.as_attributes()},
         )
-        if with_palette:
-            palette_path(temporary).write_bytes(palette.encode())
     return palette
 
 

@@ -70,8 +70,11 @@ class _Opening:
         stored = self._open_store()
         if isinstance(stored, zarr.Array):
             refuse_choices(self.path, self.selection)
-            names = names_of(stored) or self._names_by_parent(stored)
+            above = self._attributes_above()
+            self._check_finished(above)
+            names = names_of(stored) or self._names_by_parent(stored, above)
             return self._finish(stored, names, Source(path=self.path, format="Zarr"))
+        self._check_finished(stored.attrs.asdict())
         attributes = ome.ome_attributes(stored.attrs.asdict())
         if "multiscales" in attributes:
             return self._open_image(stored, attributes)
@@ -89,17 +92,35 @@ class _Opening:
             return zarr.open(ZipStore(Path(self.path), mode="r"), mode="r")
         return _open_folder(self.path, self.options)
 
-    def _names_by_parent(self, stored: zarr.Array[Any]) -> list[str] | None:
+    def _attributes_above(self) -> Mapping[str, Any]:
+        """Get the attributes of the group that an array lies in, if it does."""
+        above = self.path.rstrip("/").rpartition("/")[0]
+        try:
+            return _open_folder(above, self.options).attrs.asdict()
+        except Exception:  # noqa: BLE001 - nothing above, or nothing of this kind
+            return {}
+
+    def _check_finished(self, attributes: Mapping[str, Any]) -> None:
+        """Refuse what a run of ours has begun to write, and not ended: it may lack blocks."""
+        ours = attributes.get("bigquant")
+        if isinstance(ours, Mapping) and ours.get("complete") is False:
+            raise InputError(
+                f"{self.path}: unfinished: the run that writes it goes on, or was interrupted: "
+                "wait for it, or run it again with --overwrite"
+            )
+
+    def _names_by_parent(
+        self, stored: zarr.Array[Any], above: Mapping[str, Any]
+    ) -> list[str] | None:
         """Names of the axes, if this is a level of an OME-Zarr image, which says them above."""
         if stored.ndim < 3 or self.channel_axis is not None:
             return None
-        above, _, name = self.path.rstrip("/").rpartition("/")
+        name = self.path.rstrip("/").rpartition("/")[2]
         try:
-            attributes = ome.ome_attributes(_open_folder(above, self.options).attrs.asdict())
-            for multiscale in attributes["multiscales"]:
+            for multiscale in ome.ome_attributes(above)["multiscales"]:
                 if any(dataset["path"] == name for dataset in multiscale["datasets"]):
                     return ome.axis_names(multiscale, stored.ndim)[0]
-        except Exception:  # noqa: BLE001 - nothing above, or nothing of this kind
+        except Exception:  # noqa: BLE001 - nothing of this kind
             return None
         return None
 

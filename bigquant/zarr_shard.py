@@ -1,13 +1,12 @@
-"""One shard of a Zarr v3 array, encoded and written by the task that holds its pixels.
+"""One shard of a Zarr v3 array, encoded by the task that holds its pixels.
 
 Specification: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/. zarr
 itself encodes in one event loop and threads of its own, which several tasks at a time wait
-for: it takes twice as long. What is written here is read by zarr, in the tests.
+for: it takes twice as long. What is made here is read by zarr, in the tests.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import google_crc32c
@@ -24,7 +23,7 @@ _MISSING = 2**64 - 1
 
 
 def codec(inner: tuple[int, int], depth: int | None) -> ShardingCodec:
-    """Describe, for an array's metadata, what `write_shard` writes.
+    """Describe, for an array's metadata, what `encode_shard` makes.
 
     Parameters
     ----------
@@ -45,14 +44,13 @@ def codec(inner: tuple[int, int], depth: int | None) -> ShardingCodec:
     )
 
 
-def write_shard(
-    path: Path, block: NDArray[Any], inner: tuple[int, int], shard: tuple[int, int]
-) -> None:
-    """Write the shard of a block, whose folder is there.
+def encode_shard(
+    block: NDArray[Any], inner: tuple[int, int], shard: tuple[int, int]
+) -> list[bytes]:
+    """Encode the shard of a block, as pieces of bytes that follow each other.
 
     Parameters
     ----------
-    path : Path
     block : ndarray, (y, x) or (y, x, channel)
         At most a shard; the rest of the shard lies outside the array.
     inner : (int, int)
@@ -63,15 +61,12 @@ def write_shard(
     encoder = numcodecs.Zstd(level=_LEVEL)
     block = block.astype(block.dtype.newbyteorder("<"), copy=False)
     index = np.full((shard[0] // inner[0], shard[1] // inner[1], 2), _MISSING, "<u8")
-    chunks: list[bytes] = []
+    pieces: list[bytes] = []
     offset = 0
     for row, column, tile in cut(block, inner, "constant"):
         data = encoder.encode(tile)
         index[row, column] = offset, len(data)
         offset += len(data)
-        chunks.append(data)
+        pieces.append(data)
     table = index.tobytes()
-    with path.open("wb") as file:
-        file.writelines(chunks)
-        file.write(table)
-        file.write(google_crc32c.value(table).to_bytes(4, "little"))
+    return [*pieces, table, google_crc32c.value(table).to_bytes(4, "little")]

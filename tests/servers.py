@@ -22,9 +22,22 @@ IDENTITIES = {
             "name": "tester",
             "credentials": [{"accessKey": "key", "secretKey": "secret"}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-        }
+        },
+        {
+            "name": "reader",
+            "credentials": [{"accessKey": "reader", "secretKey": "secret"}],
+            "actions": ["Read", "List"],
+        },
     ]
 }
+
+
+@dataclass
+class S3Server:
+    """A server under way, and the options of s3fs to reach it."""
+
+    process: subprocess.Popen
+    options: dict
 
 
 @dataclass
@@ -120,25 +133,29 @@ def find_weed():
 
 @contextlib.contextmanager
 def s3_server(folder):
-    """Run SeaweedFS until the end of the block; its options for s3fs."""
+    """Run SeaweedFS until the end of the block, on what it left in the folder before."""
     (folder / "s3.json").write_text(json.dumps(IDENTITIES))
-    (folder / "data").mkdir()
+    (folder / "data").mkdir(exist_ok=True)
+    known = folder / "ports.json"  # it knows itself by them
     ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
+    ports = json.loads(known.read_text()) if known.exists() else ports
+    known.write_text(json.dumps(ports))
     command = [find_weed(), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1"]
     command += ["-ip.bind=127.0.0.1", "-volume.max=8", "-master.volumeSizeLimitMB=64"]
     command += ["-filer", "-s3", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false"]
     command += [f"-{name}.port={port}" for name, port in ports.items()]
-    command += ["-s3.port.iceberg=0"]  # that one would be 8181, whoever else has it
+    # these would be 8181 and 9101, whoever else has them
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
     with open(folder / "log", "wb") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     options = {
         "key": "key",
         "secret": "secret",
-        "client_kwargs": {"endpoint_url": f"http://127.0.0.1:{ports['s3']}"},
+        "endpoint_url": f"http://127.0.0.1:{ports['s3']}",
     }
     try:
         _wait_until_ready(server, options, folder / "log")
-        yield options
+        yield S3Server(server, options)
     finally:
         server.kill()  # nothing of it is kept, and it takes long to end in order
         server.wait()
@@ -152,7 +169,8 @@ def _wait_until_ready(server, options, log):
         assert server.poll() is None, log.read_text()
         try:
             fs = s3fs.S3FileSystem(**options, skip_instance_cache=True)
-            fs.mkdir("pictures")
+            if not fs.exists("pictures"):
+                fs.mkdir("pictures")
             fs.pipe_file("pictures/ready", b"ready")
         except Exception:  # noqa: BLE001
             assert time.monotonic() < give_up, log.read_text()

@@ -18,12 +18,13 @@ import pytest
 import tifffile
 import zarr
 
-from bigquant import BigquantError, InputError, Palette, atomic, omezarr, tiff_parts, tiff_writer
+from bigquant import BigquantError, InputError, Palette, atomic, tiff_parts, tiff_writer
 from bigquant.atomic import check_target, complete_or_nothing
 from bigquant.outputs import check_output
 from bigquant.source import Source
 from bigquant.tiff_output import write_tiff
 from bigquant.write import write_zarr
+from bigquant.zarr_store import FolderStore
 
 WRITERS = {"out.zarr": write_zarr, "out.tif": write_tiff}
 SIDE = 1024
@@ -65,7 +66,7 @@ def no_space():
 def fail_after(monkeypatch, blocks, error):
     """Let the writers' work raise `error` after a number of blocks."""
     calls = []
-    write_shard, write_part = omezarr.write_shard, tiff_parts.write_part
+    put, write_part = FolderStore.put, tiff_parts.write_part
 
     def count(function, *arguments):
         calls.append(1)
@@ -73,7 +74,7 @@ def fail_after(monkeypatch, blocks, error):
             raise error
         return function(*arguments)
 
-    monkeypatch.setattr(omezarr, "write_shard", lambda *a: count(write_shard, *a))
+    monkeypatch.setattr(FolderStore, "put", lambda *a: count(put, *a))
     monkeypatch.setattr(tiff_parts, "write_part", lambda *a: count(write_part, *a))
 
 
@@ -337,8 +338,8 @@ def test_no_task_writes_on_after_a_failure(path, monkeypatch):
             return function(*arguments)
         raise no_space()
 
-    write_shard, write_part = omezarr.write_shard, tiff_parts.write_part
-    monkeypatch.setattr(omezarr, "write_shard", lambda *a: act(write_shard, *a))
+    put, write_part = FolderStore.put, tiff_parts.write_part
+    monkeypatch.setattr(FolderStore, "put", lambda *a: act(put, *a))
     monkeypatch.setattr(tiff_parts, "write_part", lambda *a: act(write_part, *a))
     with pytest.raises(BigquantError):
         write(path)

@@ -133,14 +133,14 @@ def test_an_interrupted_run_waits_for_its_workers(tmp_path):
     flag = tmp_path / "begun"
 
     def dawdle():
-        from bigquant import omezarr
+        from bigquant.zarr_store import FolderStore
 
-        def write_shard(*arguments, write_shard=omezarr.write_shard):
+        def put(*arguments, put=FolderStore.put):
             flag.touch()
             time.sleep(1.5)
-            write_shard(*arguments)
+            put(*arguments)
 
-        omezarr.write_shard = write_shard
+        FolderStore.put = put
 
     def interrupt():
         while not flag.exists():

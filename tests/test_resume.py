@@ -25,23 +25,31 @@ from bigquant.tiff_reader import TiffWindows
 #: Runs the command line with small blocks, and kills itself when so many parts are written.
 KILLED = """
 import os, sys
-from bigquant import cli, omezarr, tiff_parts, tiling
+from pathlib import Path
+from bigquant import cli, tiff_parts, tiling
+from bigquant.zarr_store import FolderStore
 
 tiling.BLOCK_BYTES = 1 << 16
 left = int(sys.argv[1])
 
-def kill_before(write):
-    def count(path, *arguments):
-        global left
-        left -= 1
-        if left < 0:
-            path.write_bytes(b"half of a")
-            os.kill(os.getpid(), number)
-        write(path, *arguments)
-    return count
+def count(path):
+    global left
+    left -= 1
+    if left < 0:
+        path.write_bytes(b"half of a")
+        os.kill(os.getpid(), number)
 
-omezarr.write_shard = kill_before(omezarr.write_shard)
-tiff_parts.write_part = kill_before(tiff_parts.write_part)
+def put(store, files, put=FolderStore.put):
+    for name in files:
+        count(Path(store.path) / name)
+    put(store, files)
+
+def write_part(path, *arguments, write_part=tiff_parts.write_part):
+    count(path)
+    write_part(path, *arguments)
+
+FolderStore.put = put
+tiff_parts.write_part = write_part
 number = int(sys.argv[2])
 sys.argv[1:3] = []
 cli.run()

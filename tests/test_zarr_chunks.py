@@ -1,4 +1,4 @@
-"""Chunks of Zarr v2 as they are written here, read by zarr; none is missing or written twice."""
+"""Chunks of Zarr v2 as they are made here, read by zarr; none is missing or written twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from bigquant import BigquantError, InputError, Palette, omezarr, open_image, quantize
 from bigquant.source import Source
 from bigquant.write import write_zarr
-from bigquant.zarr_chunks import COMPRESSOR, write_chunks
+from bigquant.zarr_chunks import COMPRESSOR, encode_chunks
+from bigquant.zarr_store import FolderStore
 
 PALETTE = Palette.from_colors([[36 * i, 255 - 30 * i, 7 * i] for i in range(8)])
 
@@ -48,7 +49,8 @@ def test_zarr_reads_what_is_written(tmp_path_factory, shape, first, kind, seed):
     folder = array.store.root / ("" if depth is None else "0")
     for row in range(10):
         (folder / str(row)).mkdir(parents=True)
-    write_chunks(folder, pixels, inner, first)
+    for row, column, data in encode_chunks(pixels, inner):
+        (folder / str(first[0] + row) / str(first[1] + column)).write_bytes(data)
     expected = pixels if depth is None else np.moveaxis(pixels, 2, 0)
     np.testing.assert_array_equal(array[..., corner[0] :, corner[1] :], expected)
 
@@ -67,15 +69,12 @@ def test_no_chunk_has_two_writers_for_chunks_of_any_kind(tmp_path_factory, rows,
     path = tmp_path_factory.mktemp("writers") / "o.zarr"
     written = []
 
-    def record(folder, block, inner, first):
-        down, across = (-(-side // step) for side, step in zip(block.shape, inner, strict=False))
-        written.extend(
-            (folder, first[0] + row, first[1] + column) for row, column in np.ndindex(down, across)
-        )
-        write_chunks(folder, block, inner, first)
+    def record(store, files, put=FolderStore.put):
+        written.extend(files)
+        put(store, files)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(omezarr, "write_chunks", record)
+        patch.setattr(FolderStore, "put", record)
         write_zarr(path, lazy, PALETTE, Source(), content="labels", ome_zarr="0.4")
     stored = zarr.open_array(path / omezarr.LABELS / "0", mode="r")
     np.testing.assert_array_equal(stored[:], labels)
@@ -96,11 +95,10 @@ def test_every_chunk_is_stored_even_one_of_zeros(value, tmp_path):
 def test_a_missing_chunk_is_noticed(tmp_path, monkeypatch):
     _, lazy = random_labels((1100, 1100), (1100, 1100))
 
-    def lose_one(folder, block, inner, first):
-        write_chunks(folder, block, inner, first)
-        (folder / "1" / "2").unlink(missing_ok=True)
+    def lose_one(store, files, put=FolderStore.put):
+        put(store, {name: data for name, data in files.items() if not name.endswith("/1/2")})
 
-    monkeypatch.setattr(omezarr, "write_chunks", lose_one)
+    monkeypatch.setattr(FolderStore, "put", lose_one)
     with pytest.raises(BigquantError, match=r"missing blocks: 2, e\.g\. 0/0/1/2: choose"):
         write_zarr(tmp_path / "o.zarr", lazy, PALETTE, Source(), ome_zarr="0.4")
     assert not list(tmp_path.iterdir())
