@@ -128,6 +128,7 @@ def test_a_task_that_fails_on_a_cluster_leaves_nothing(local, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_waits_for_its_workers(tmp_path):
     """A worker that has begun to write a block writes on: that must not bring the folder back."""
     flag = tmp_path / "begun"

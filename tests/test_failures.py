@@ -106,6 +106,7 @@ def in_a_namespace(script, image, name, size):
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARTS)
 @pytest.mark.parametrize("size", ["12k", "1m"])
 def test_a_disk_that_is_full(name, size, large):
@@ -166,6 +167,7 @@ def test_a_folder_that_may_not_be_written_any_more(name, large, quantized, folde
     assert_a_rerun_succeeds(large, quantized, f"above/{name}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARTS)
 def test_blocks_that_are_lost_are_missed(name, large, folder):
     """Zarr would read them as zeros, without a word."""
@@ -191,6 +193,7 @@ def rewrite(path):
     path.write_bytes(path.read_bytes()[::-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", [truncate, touch, rewrite, Path.unlink])
 @pytest.mark.parametrize("stage", ["counting", "writing"])
 def test_an_input_that_changes(stage, spoil, large, folder):

@@ -190,6 +190,22 @@ def test_tensorstore_reads_every_level(output):
     assert_levels(output, images, labels)
 
 
+def test_the_plugin_of_napari_shows_image_labels_and_colors(output):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from napari_ome_zarr import napari_get_reader
+
+        layers = napari_get_reader(str(output.path))(str(output.path))
+    (image, _, _), (label, facts, _) = layers
+    assert [kind for *_, kind in layers] == ["image", "labels"]
+    assert_levels(output, *([np.asarray(level) for level in data] for data in (image, label)))
+    colors, properties = label_facts(output.path)
+    shown = facts["colormap"]
+    assert {value: [round(255 * part) for part in shown[value]] for value in shown} == colors
+    names = [properties[value].get("hex") for value in facts["properties"]["index"]]
+    assert facts["properties"]["hex"] == names
+
+
 def test_the_reader_of_ome_zarr_finds_image_labels_and_colors(output):
     image, label = read_nodes(output.path)
     images, labels = ([level.compute() for level in node.data] for node in (image, label))

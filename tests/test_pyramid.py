@@ -133,6 +133,7 @@ def test_every_level_of_a_zarr_is_brute_forces(shape, chunks, nodata, version, t
         np.testing.assert_array_equal(colors_found, colors_expected)
 
 
+@pytest.mark.slow
 def test_every_level_of_four_thousand_odd_pixels(tmp_path, rng):
     labels, palette, expected = make((4097, 4095), (1024, 4095), 5, True, rng)
     write_zarr(tmp_path / "o.zarr", labels, palette, Source())

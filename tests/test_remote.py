@@ -195,7 +195,7 @@ def test_a_missing_driver_is_named_by_what_to_install(url, driver, extra):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     scheme = url.split("/")[0]
-    assert done.stdout == f"{url}: reading {scheme}// needs a driver: pip install '{extra}'\n"
+    assert done.stdout == f"{url}: {scheme}// needs a driver: pip install '{extra}'\n"
 
 
 def test_what_is_secret_in_a_url_is_not_kept():

@@ -150,6 +150,7 @@ def test_what_a_killed_run_has_written_is_kept(name, content, parts, scan, tmp_p
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_keeps_what_the_first_and_the_second_run_have_written(
     scan, tmp_path, capsys
 ):
@@ -188,6 +189,7 @@ def test_another_plan_starts_afresh(scan, tmp_path, capsys):
     assert not partial.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["--compression", "zstd"], ["--cog"]])
 def test_tiles_that_are_encoded_otherwise_are_not_kept(options, scan, tmp_path, capsys):
     command = [str(scan), *OPTIONS, "-o", "out.tif"]
@@ -214,6 +216,7 @@ def test_blocks_that_are_written_are_not_read_again(scan, tmp_path, capsys, monk
     assert int(NOTE.fullmatch(*fit(capsys, *command)["notes"])[1]) == blocks_of(scan)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_a_run_that_is_killed_while_outputs_get_their_names_is_run_again(n, scan, tmp_path, capsys):
     """After the first renaming the output is complete, and its palette is not there yet."""

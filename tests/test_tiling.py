@@ -118,6 +118,7 @@ print(json.dumps([seconds, peak, image.chunksize, image.npartitions]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 def test_a_hundred_gigapixels_are_planned_in_seconds_and_little_memory(tmp_path):
     side = 323584
