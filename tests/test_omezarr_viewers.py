@@ -196,14 +196,22 @@ def test_the_plugin_of_napari_shows_image_labels_and_colors(output):
         from napari_ome_zarr import napari_get_reader
 
         layers = napari_get_reader(str(output.path))(str(output.path))
-    (image, _, _), (label, facts, _) = layers
-    assert [kind for *_, kind in layers] == ["image", "labels"]
-    assert_levels(output, *([np.asarray(level) for level in data] for data in (image, label)))
+    pictures = [data for data, _, kind in layers if kind == "image"]
+    ((labels, facts),) = [(data, facts) for data, facts, kind in layers if kind == "labels"]
+    images = [  # 0.10 has one layer of all channels, 0.11 one of each
+        np.stack(channels).reshape(-1, *channels[0].shape[-2:])
+        for channels in zip(*pictures, strict=True)
+    ]
+    assert_levels(output, images, [np.asarray(level) for level in labels])
     colors, properties = label_facts(output.path)
     shown = facts["colormap"]
     assert {value: [round(255 * part) for part in shown[value]] for value in shown} == colors
-    names = [properties[value].get("hex") for value in facts["properties"]["index"]]
-    assert facts["properties"]["hex"] == names
+    table = facts["features"] if "features" in facts else facts["properties"]
+    values = table["label_value" if "features" in facts else "index"]
+    names = dict(zip(map(int, values), table["hex"], strict=True))
+    assert {value: names[value] for value, said in properties.items() if said} == {
+        value: said["hex"] for value, said in properties.items() if said
+    }
 
 
 def test_the_reader_of_ome_zarr_finds_image_labels_and_colors(output):
