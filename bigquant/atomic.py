@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bigquant.errors import BigquantError, InputError
+from bigquant.inputs import is_zarr
 from bigquant.remote import is_url
 
 _REMOVALS = 5
@@ -35,7 +36,7 @@ def check_target(path: str | os.PathLike[str], overwrite: bool) -> Path:
             raise InputError(
                 f"{path}: exists already: choose another name, or allow to replace it (--overwrite)"
             )
-        if target.is_dir() and not _is_zarr(target):
+        if target.is_dir() and not _may_be_replaced(target):
             raise InputError(
                 f"{path}: is a folder, and no Zarr: it is not replaced; choose another"
             )
@@ -67,9 +68,8 @@ def _place(path: str | os.PathLike[str]) -> Path:
     return Path("//" + str(path)) if is_url(str(path)) else Path(path).resolve()
 
 
-def _is_zarr(folder: Path) -> bool:
-    marks = ("zarr.json", ".zgroup", ".zarray")
-    return not any(folder.iterdir()) or any((folder / mark).is_file() for mark in marks)
+def _may_be_replaced(folder: Path) -> bool:
+    return not any(folder.iterdir()) or is_zarr(str(folder))
 
 
 def _partial(target: Path) -> Path:

@@ -19,8 +19,8 @@ from bigquant.outputs import (
     PALETTE_SUFFIX,
     check_file,
     check_output,
+    save_palette,
     unfinished_run,
-    write_file,
 )
 from bigquant.palette import Palette
 from bigquant.pipeline import apply_palette, plan_result, quantize_images
@@ -287,7 +287,7 @@ def _write_all(
         counts = sum((each.counts for each in own), palette.counts)
         palette = replace(palette, counts=counts, inertia=sum(each.inertia for each in own))
     if job.palette and written:
-        write_file(job.palette, palette.encode(), job.overwrite, job.writing["storage_options"])
+        save_palette(palette, job.palette, job.overwrite, job.writing["storage_options"])
     seconds = {**first.seconds, "write": time.perf_counter() - start}
     return Outcome(written, palette, failures, seconds)
 

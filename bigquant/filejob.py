@@ -69,8 +69,10 @@ def run(
     """
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
     from bigquant.collection import made_folder, open_files  # noqa: PLC0415
+    from bigquant.remote import local_path  # noqa: PLC0415
     from bigquant.terminal import stage_progress, unpack  # noqa: PLC0415
 
+    output = output and (local_path(output) or output)
     address = options.scheduler_address(workers, scheduler)
     reading = options.reading_options(chosen)
     inputs = expand(names)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bigquant.errors import InputError
-from bigquant.remote import local_path
 
 FORMATS = ("zarr", "tif", "png", "npy")
 _OUTPUT_SUFFIXES = {".tiff": "tif", **{f".{name}": name for name in FORMATS}}
@@ -17,7 +16,8 @@ _SLIDES = (".svs", ".ndpi")
 _TIFFS = (".tif", ".tiff", ".btf", ".tf8")
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".jp2", ".j2k", ".bmp", ".gif")
 _IMAGES = frozenset((*_SLIDES, *_TIFFS, *_PICTURES, ".npy", ".zarr"))
-_ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup")
+#: Whatever makes a folder a Zarr.
+ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup")
 
 
 def expand(names: Sequence[str]) -> list[str]:
@@ -58,7 +58,7 @@ def _expand(name: str) -> list[str]:
 
 def is_zarr(folder: str) -> bool:
     """Tell a Zarr array or group from any other folder."""
-    return any((Path(folder) / mark).is_file() for mark in _ZARR_MARKS)
+    return any((Path(folder) / mark).is_file() for mark in ZARR_MARKS)
 
 
 def _is_image(path: Path) -> bool:
@@ -106,7 +106,6 @@ def name_outputs(
     InputError
         If two inputs would have one output, or the name of an output tells no format.
     """
-    output = output and (local_path(output) or output)
     named = format_of(output) if output else None
     if output and named:
         if len(inputs) > 1:

@@ -9,7 +9,8 @@ from typing import Any
 from bigquant import remote
 from bigquant.atomic import cannot_write
 from bigquant.errors import BigquantError, InputError
-from bigquant.zarr_store import DOCUMENTS, ObjectStore
+from bigquant.inputs import ZARR_MARKS
+from bigquant.zarr_store import ObjectStore
 
 
 def check(url: str, options: Mapping[str, Any], overwrite: bool, *suffixes: str) -> None:
@@ -41,7 +42,7 @@ def check(url: str, options: Mapping[str, Any], overwrite: bool, *suffixes: str)
                 f"{shown}: exists already, or what an interrupted run has left of it: choose "
                 "another name, or allow to replace it (--overwrite)"
             )
-        if names and not names & set(DOCUMENTS):
+        if names and not names & set(ZARR_MARKS):
             raise InputError(
                 f"{shown}: there is something, and no Zarr: it is not replaced; choose another"
             )
@@ -55,7 +56,6 @@ def marked_or_nothing(
     url: str,
     options: Mapping[str, Any],
     *suffixes: str,
-    overwrite: bool,
     settle: Callable[[], None],
 ) -> Iterator[ObjectStore]:
     """Hand out an empty place for a Zarr; what is put there is removed if the block fails.
@@ -66,14 +66,11 @@ def marked_or_nothing(
     Parameters
     ----------
     url, options, *suffixes
-        As for `check`.
-    overwrite : bool
-        Whether a Zarr that is there may be replaced.
+        As for `check`, which has allowed it.
     settle : callable
         Waits until no task writes any more.
     """
     store, shown = ObjectStore(url, options), remote.public(url)
-    check(url, options, overwrite, *suffixes)
     try:
         store.remove(*suffixes)
         yield store

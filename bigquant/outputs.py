@@ -81,7 +81,7 @@ def check_output(
 
 
 def check_file(path: str, overwrite: bool, options: Mapping[str, Any]) -> None:
-    """Find out, before any work, if a small file can be written, behind a URL too."""
+    """Find out, before any work, if `save_palette` can write to a path or URL."""
     if not remote.is_url(path):
         check_target(path, overwrite)
         return
@@ -93,16 +93,15 @@ def check_file(path: str, overwrite: bool, options: Mapping[str, Any]) -> None:
         raise InputError(f"{path}: exists already: allow to replace it (--overwrite)")
 
 
-def write_file(path: str, data: bytes, overwrite: bool, options: Mapping[str, Any]) -> None:
-    """Write a small file, complete or not at all, behind a URL too."""
-    if remote.is_url(path):
-        try:
-            ObjectStore(path, options).put_beside("", data)
-        except OSError as error:
-            raise cannot_write(path, error) from error
+def save_palette(palette: Palette, path: str, overwrite: bool, options: Mapping[str, Any]) -> None:
+    """Write a palette file, behind a URL too."""
+    if not remote.is_url(path):
+        palette.save(path, overwrite=overwrite)
         return
-    with complete_or_nothing(path, overwrite=overwrite, settle=lambda: None) as folder:
-        (folder / Path(path).name).write_bytes(data)
+    try:
+        ObjectStore(path, options).put_beside("", palette.encode())
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 @contextmanager
@@ -134,7 +133,7 @@ def zarr_output(
     if remote.is_url(str(path)):
         suffixes = (PALETTE_SUFFIX,) if with_palette else ()
         with object_output.marked_or_nothing(
-            str(path), options, *suffixes, overwrite=overwrite, settle=settle
+            str(path), options, *suffixes, settle=settle
         ) as objects:
             yield objects, None
         return

@@ -17,16 +17,15 @@ from bigquant import remote
 from bigquant.array_reader import ArrayWindows, refuse_choices
 from bigquant.errors import BigquantError, InputError, one_line
 from bigquant.fingerprint import Fingerprint
+from bigquant.inputs import ZARR_MARKS
 from bigquant.raster import Raster, Selection
 from bigquant.source import Source
 from bigquant.zarr_array import ZarrArray, names_of, plan_array
 
-_DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
-
 
 def find_document(path: str, options: Mapping[str, Any]) -> tuple[str, Fingerprint] | None:
     """Find the metadata of a Zarr array or group in a folder; an `OSError` if it is forbidden."""
-    for name in _DOCUMENTS:
+    for name in ZARR_MARKS:
         document = f"{path.rstrip('/')}/{name}"
         try:
             return document, Fingerprint.take(document, options)

@@ -15,9 +15,7 @@ import zarr.abc.store
 from zarr.storage import FsspecStore, LocalStore
 
 from bigquant import remote
-
-#: Whatever makes a folder a Zarr; the first to be removed, so that what is left is none.
-DOCUMENTS = ("zarr.json", ".zarray", ".zgroup")
+from bigquant.inputs import ZARR_MARKS
 
 
 class Store(Protocol):
@@ -130,7 +128,7 @@ class ObjectStore:
         """Remove all objects that are there, and those beside them of these suffixes."""
         fs, path = remote.connect(self.url, self.options)
         names, beside = self.names(), self.beside(*suffixes)
-        marks = names & set(DOCUMENTS)
+        marks = names & set(ZARR_MARKS)  # removed first, so that what is left is no Zarr
         doomed = [f"{path}/{name}" for name in names - marks]
         with self._failing():
             for group in ([f"{path}/{name}" for name in marks], doomed, [path + s for s in beside]):
