@@ -11,7 +11,6 @@ quantization" (2011); the numbers are those of Lloyd's algorithm on all pixels.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,8 +106,8 @@ def fit(
     """
     if isinstance(init, str):
         search = Search.plan(histogram, n_clusters, init, n_init, max_iter, tol, seed, keep)
-        chosen = search.choose([search.run(range(search.n_runs))])
-        return search.finish(histogram, [search.improve(each) for each in chosen])
+        chosen = search.choose([search.run(0, 1)])
+        return search.finish(histogram, [search.improve(chosen, 0, 1)])
     n_clusters, kept = _feasible(histogram, n_clusters, keep)
     if init.shape[1] != kept.shape[1]:
         raise InputError(f"init has {init.shape[1]} features, the data {kept.shape[1]}")
@@ -197,10 +196,10 @@ class Search:
             n_kept=n_init or max(1, min(_KEPT, _KEPT_DISTANCES // distances)),
         )
 
-    def run(self, numbers: Iterable[int]) -> list[Fit]:
-        """Run from the starts of these numbers, for a few iterations each."""
+    def run(self, part: int, parts: int) -> list[Fit]:
+        """Do every `parts`-th of the short runs, from that number on."""
         found = []
-        for number in numbers:
+        for number in range(part, self.n_runs, parts):
             rng = np.random.default_rng([self.seed, number])
             start = _seed_centers(self.seeds, self.kept, self.n_clusters, self.init, rng)
             short = min(_SHORT_ITER, self.max_iter)
@@ -210,28 +209,36 @@ class Search:
     def choose(self, found: list[list[Fit]]) -> list[Fit]:
         """Choose the best that are no repetitions of better ones, as their inertia tells."""
         chosen: list[Fit] = []
-        for each in sorted(itertools.chain(*found), key=lambda fit: fit.inertia):
+        for each in sorted(itertools.chain(*found), key=_rank):
             is_new = not chosen or each.inertia > chosen[-1].inertia * _SAME
             if is_new and len(chosen) < self.n_kept:
                 chosen.append(each)
         return chosen
 
-    def improve(self, found: Fit) -> Fit:
-        """Move centres to where they help more, unless there is too much to do."""
-        k = self.n_clusters
-        if self.coarse.size * k > _BREATH_DISTANCES or k > _BREATH_CLUSTERS:
-            return found
-        return _breathe(self.coarse, self.kept, found, self.max_iter, self.limit)
+    def improve(self, chosen: list[Fit], part: int, parts: int) -> list[Fit]:
+        """Move centres of every `parts`-th, from that number on, to where they help more.
 
-    def finish(self, histogram: ColorHistogram, found: list[Fit]) -> Fit:
+        They stay as they are if there is too much to do.
+        """
+        k, mine = self.n_clusters, chosen[part::parts]
+        if self.coarse.size * k > _BREATH_DISTANCES or k > _BREATH_CLUSTERS:
+            return mine
+        return [_breathe(self.coarse, self.kept, f, self.max_iter, self.limit) for f in mine]
+
+    def finish(self, histogram: ColorHistogram, found: list[list[Fit]]) -> Fit:
         """Refine the best on finer levels, and at last on all colours."""
         levels = levels_of(histogram)
         finer = first_with(levels, _n_points(self.n_clusters))
-        best = min(found, key=lambda fit: fit.inertia)
+        best = min(itertools.chain(*found), key=_rank)
         for level in levels[finer:-1]:
             level = beside(level, self.kept)
             best = _run(level, best.centers, self.max_iter, self.limit * _COARSE_TOL)
         return _settle(levels[-1], self.kept, best.centers, self.max_iter, self.limit)
+
+
+def _rank(fit: Fit) -> tuple[float, bytes]:
+    """Order fits: the better first, and equals the same way whichever task made them."""
+    return fit.inertia, fit.centers.tobytes()
 
 
 def _n_points(n_clusters: int) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bigquant import lloyd
 
-#: Tasks that the short runs of a search are spread over.
+#: Tasks that the short runs of a search are spread over, and the improvement of the best.
 _PARTS = 4
 
 
@@ -28,8 +28,7 @@ def plan_fit(
 ) -> Delayed:
     """Plan what `lloyd.fit` does, to the same bits; parameters are the same.
 
-    The search is planned where the histogram lies, and computed until its best starts are
-    known; their improvement, and the last iterations on all colours, are what is left.
+    One graph: whoever computes it waits once, however far the scheduler is.
     """
 
     def task(function: Any, *arguments: Any, **options: Any) -> Delayed:
@@ -41,10 +40,7 @@ def plan_fit(
         options = {"init": init, "max_iter": max_iter, "tol": tol, "keep": keep}
         return task(lloyd.fit, histogram, n_clusters, **options)
     plan = task(lloyd.Search.plan, histogram, n_clusters, init, n_init, max_iter, tol, seed, keep)
-    histogram, plan = dask.persist(histogram, plan)
-    n_runs = plan.n_runs.compute()
-    parts = [range(start, n_runs, _PARTS) for start in range(min(n_runs, _PARTS))]
-    runs = [task(lloyd.Search.run, plan, part) for part in parts]
-    chosen = task(lloyd.Search.choose, plan, runs).compute()
-    improved = [task(lloyd.Search.improve, plan, each) for each in chosen]
+    runs = [task(lloyd.Search.run, plan, part, _PARTS) for part in range(_PARTS)]
+    chosen = task(lloyd.Search.choose, plan, runs)
+    improved = [task(lloyd.Search.improve, plan, chosen, part, _PARTS) for part in range(_PARTS)]
     return task(lloyd.Search.finish, plan, histogram, improved)

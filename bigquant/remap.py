@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from bigquant import kernels
 from bigquant.bands import split_channels
-from bigquant.nearest import assign, fill_table
+from bigquant.nearest import assign, fill_table, nearest_of_all
 from bigquant.painting import paint_block
 from bigquant.palette import Palette, label_dtype
 
-#: Up to so many distances an image is labelled in less time than a table is made.
-_FEW_DISTANCES = 1 << 22
+#: Up to so many distances, of so many pixels, an image is labelled in less time than a table is
+#: made.
+_FEW_DISTANCES, _FEW_PIXELS = 1 << 26, 1 << 22
 
 _lock = threading.Lock()
 
@@ -103,7 +104,8 @@ def paint(labels: da.Array, palette: Palette) -> da.Array:
 
 def _labeller(image: da.Array, palette: Palette) -> Callable[..., NDArray[Any]]:
     """Choose how to label the blocks of an image."""
-    few = image.shape[0] * image.shape[1] * palette.k < _FEW_DISTANCES
+    n_pixels = image.shape[0] * image.shape[1]
+    few = n_pixels <= _FEW_PIXELS and n_pixels * palette.k <= _FEW_DISTANCES
     return compare_block if few else label_block
 
 
@@ -121,12 +123,16 @@ def label_block(
 def compare_block(
     pixels: NDArray[np.uint8], colors: NDArray[np.uint8], first_label: int
 ) -> NDArray[Any]:
-    """Label one block as `label_block` does, without a table, which takes long to make."""
+    """Label one block as `label_block` does, without a table, which takes long to make.
+
+    Squared distances of 8-bit colours are whole numbers that single precision holds exactly.
+    """
     channels, has_alpha = split_channels(pixels.shape[2])
-    rows = pixels[..., :channels].reshape(-1, channels)
-    labels, _ = assign(rows, colors.astype(np.float64))
-    labels = (labels + first_label).astype(label_dtype(len(colors), first_label))
-    labels = labels.reshape(pixels.shape[:2])
+    rows = np.ascontiguousarray(pixels[..., :channels]).reshape(-1, channels)
+    nearest, distances = np.empty(len(rows), np.int32), np.empty(len(rows), np.float32)
+    nearest_of_all(rows, colors.astype(np.float32), nearest, distances)
+    dtype = label_dtype(len(colors), first_label)
+    labels = (nearest + first_label).astype(dtype).reshape(pixels.shape[:2])
     if has_alpha:
         labels[pixels[..., -1] == 0] = 0
     return labels
