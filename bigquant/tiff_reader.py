@@ -43,7 +43,12 @@ _OPEN_PAGES = 32
 Box = tuple[int, int, int, int]
 
 
-def open_tiff(path: str, selection: Selection, options: Mapping[str, Any] | None = None) -> Raster:
+def open_tiff(
+    path: str,
+    selection: Selection,
+    options: Mapping[str, Any] | None = None,
+    nodata: float | None = None,
+) -> Raster:
     """Find the image in a TIFF.
 
     Parameters
@@ -53,13 +58,15 @@ def open_tiff(path: str, selection: Selection, options: Mapping[str, Any] | None
         Of several images, pyramid levels and planes.
     options : Mapping, optional
         For fsspec, where the path is a URL.
+    nodata : float, optional
+        Instead of the value that the file gives.
 
     Raises
     ------
     InputError
         If the file is damaged, not supported, or holds several images and none is chosen.
     """
-    image = describe_image(path, selection, options)
+    image = describe_image(path, selection, options, nodata)
     facts, samples, first = image.facts, image.samples, image.planes[0]
     windows: Windows = TiffWindows(first)
     colors, alpha = samples.colors, samples.alpha
@@ -78,6 +85,7 @@ def open_tiff(path: str, selection: Selection, options: Mapping[str, Any] | None
         alpha=alpha,
         premultiplied=samples.premultiplied and alpha is not None,
         nodata=samples.nodata,
+        marks=samples.marks,
         mask=None if image.mask is None else TiffWindows(image.mask),
         orientation=facts.orientation,
     )

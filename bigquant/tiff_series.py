@@ -14,7 +14,7 @@ import tifffile
 from bigquant import tiff_ome
 from bigquant.errors import InputError
 from bigquant.raster import Selection
-from bigquant.tiff_texts import channel_names, ome_image, pixel_size
+from bigquant.tiff_texts import channel_names, ome_image, pixel_size, significant_bits
 
 _MASK, _REDUCED = 4, 1
 _BESIDE = {"label", "macro", "map", "thumbnail", "overview", "preview"}
@@ -66,6 +66,8 @@ class Choice:
         What is kept of the image's OME-XML, if the file has it.
     pixel_size : (float, float), optional
         Height and width in micrometers at full resolution, where a text says so.
+    bits : int, optional
+        How many bits of a sample are used, where a text says so.
     """
 
     planes: tuple[Plane, ...]
@@ -76,6 +78,7 @@ class Choice:
     mask: Plane | None
     ome: Mapping[str, str] | None
     pixel_size: tuple[float, float] | None
+    bits: int | None = None
 
 
 def choose_planes(path: str, tif: tifffile.TiffFile, selection: Selection) -> Choice:
@@ -117,6 +120,7 @@ def choose_planes(path: str, tif: tifffile.TiffFile, selection: Selection) -> Ch
         rgb=stacked == 3 and channel_names(tif, found, series) in _RGB,
         mask=_find_mask(path, found, level.keyframe),
         pixel_size=pixel_size(tif, found, series),
+        bits=significant_bits(tif, found, series),
         ome=None if image is None else tiff_ome.kept_facts(image),
     )
 
