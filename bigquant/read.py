@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import zarr
@@ -179,7 +180,11 @@ def _read_head(path: str, name: str) -> bytes:
             raise InputError(f"{path}: is a pipe or a device, not a file: copy it to one first")
         return ByteSource.find(name).head()
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file: check the path") from error
+        link = Path(name)
+        what = "no such file"
+        if link.is_symlink():
+            what = f"a link to {link.readlink()}, which is not there"
+        raise InputError(f"{path}: {what}: check the path") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
