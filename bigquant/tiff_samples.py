@@ -16,7 +16,7 @@ from bigquant.tiff_tags import JPEG
 
 _APERIO_YCBCR = 33003
 _CCITT = {2, 3, 4}
-_MIN_IS_WHITE, _RGB, _PALETTE, _CMYK, _YCBCR, _LINEAR_RAW = 0, 2, 3, 5, 6, 34892
+_MIN_IS_WHITE, _RGB, _PALETTE, _CMYK, _YCBCR, _MOSAIC, _LINEAR_RAW = 0, 2, 3, 5, 6, 32803, 34892
 _BASE = {_RGB: 3, _CMYK: 4, _YCBCR: 3, _LINEAR_RAW: 3}
 _UNREAD = {8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32844: "LogL", 32845: "LogLuv"}
 _LUMA = (0.299, 0.587, 0.114)
@@ -85,6 +85,11 @@ def describe_samples(
         raise InputError(
             f"{path}: its colours are {_UNREAD[photometric]}, which is not read: convert it to "
             "RGB first, e.g. vips colourspace IN OUT.tif srgb"
+        )
+    if photometric == _MOSAIC:
+        raise InputError(
+            f"{path}: holds the mosaic of a camera's sensor (CFA), each pixel of one colour only: "
+            "develop it to RGB first, e.g. with dcraw -T"
         )
     if page.dtype is None or page.dtype.kind not in "buif":
         raise InputError(

@@ -20,6 +20,7 @@ from bigquant.fingerprint import Fingerprint
 from bigquant.raster import Raster
 from bigquant.source import Source
 from bigquant.tiling import plan_tiles
+from bigquant.zarr_files import ChunkFiles
 
 _MAX_CHUNK, _MAX_SHARD, _MAX_BLOCKS = 1 << 30, 256 << 20, 1 << 24
 
@@ -37,7 +38,10 @@ class ZarrArray:
     document : str, optional
         Path or URL of a file that is written anew when the array is: its metadata.
     fingerprint : Fingerprint, optional
-        Of the document.
+        Of the document. Of what lies behind a URL nothing else is looked at: chunks that are
+        written anew go unnoticed where the metadata are not.
+    files : ChunkFiles, optional
+        Of an array in a folder.
     """
 
     path: str
@@ -46,20 +50,23 @@ class ZarrArray:
     dtype: np.dtype[Any]
     document: str | None = None
     fingerprint: Fingerprint | None = None
+    files: ChunkFiles | None = None
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         try:
             pixels = np.asarray(self.array[key])
         except Exception as error:  # codecs raise what they like
-            self._check()  # what has changed is not damaged
+            self._check(key)  # what has changed is not damaged
             what = "cannot be read, or is damaged" if remote.is_url(self.path) else "is damaged"
             raise DamagedError(f"{self.path}: a chunk {what} ({one_line(error)})") from error
-        self._check()  # after it: a chunk that is gone reads as the fill value
+        self._check(key)  # after it: a chunk that is gone reads as the fill value
         return pixels
 
-    def _check(self) -> None:
+    def _check(self, key: Any) -> None:
         if self.document and self.fingerprint:
             self.fingerprint.check(self.document, self.path)
+        if self.files:
+            self.files.check(self.array, key, self.path)
 
 
 def open_zarr_array(

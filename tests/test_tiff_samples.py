@@ -186,6 +186,12 @@ def test_lab_is_refused_with_a_remedy(tmp_path, name):
         open_tiff(str(path), Selection())
 
 
+def test_the_mosaic_of_a_camera_is_refused_with_a_remedy(tmp_path):
+    path = write(tmp_path / "a.dng", random(1, np.uint16), photometric="cfa")
+    with pytest.raises(bigquant.InputError, match=r"sensor \(CFA\).*dcraw -T\Z"):
+        open_tiff(str(path), Selection())
+
+
 def test_complex_numbers_are_refused_with_a_remedy(tmp_path):
     samples = np.zeros((*SHAPE, 1), np.complex64)
     path = write(tmp_path / "a.tif", samples, photometric="minisblack")
