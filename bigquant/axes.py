@@ -109,6 +109,24 @@ def find_axes(
     return _find_unnamed(name, shape, channel)
 
 
+def list_axes(
+    shape: Sequence[int], axes: Axes, names: Sequence[str | None] | None = None
+) -> dict[str, int]:
+    """List the axes of an array with their lengths, for people.
+
+    Parameters
+    ----------
+    shape : sequence of int
+    axes : Axes
+        Of `find_axes`, by which axes are called where nothing has a name.
+    names : sequence of str or None, optional
+    """
+    shown = [str(label or "") for label in names or ()]
+    if not any(shown):
+        shown = ["y" if n == axes.y else "x" if n == axes.x else "c" for n in range(len(shape))]
+    return dict(zip(_called(shown), shape, strict=True))
+
+
 def is_channel(name: object) -> bool:
     """Tell if an axis of that name holds channels."""
     return str(name).lower() in _CHANNEL

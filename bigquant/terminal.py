@@ -196,7 +196,8 @@ def info_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     size, limits = facts["pixel_size"], facts["valid_range"]
     alpha = " and alpha" if facts["alpha"] else ""
     levels, series = facts.get("levels", ()), facts.get("series", 1)
-    said = ("axes", "compression", "photometric", "tiles", "strips")
+    axes = ", ".join(f"{name}={length}" for name, length in facts.get("axes", {}).items())
+    said = ("compression", "photometric", "tiles", "strips")
     return {
         "path": facts["path"],
         "format": facts["format"],
@@ -207,10 +208,14 @@ def info_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         "left out by": ", ".join(facts.get("masked_by", ())) or None,
         "nodata": f"{facts['nodata']:g}" if "nodata" in facts else None,
         "orientation": facts.get("orientation"),
+        "axes": axes or None,
         **{name: facts.get(name) for name in said},
+        "stored chunks": facts.get("chunks"),
+        "stored shards": facts.get("shards"),
         "levels": ", ".join(levels) if len(levels) > 1 else None,
         "series": f"{series} in the file" if series > 1 else None,
         "pixel size": f"{size[1]:.4g} x {size[0]:.4g} micrometers" if size else None,
+        "CMYK": facts.get("cmyk"),
         "ICC profile": "kept" if facts["icc_profile"] else None,
         "georeference": "kept" if facts["georeferenced"] else None,
         "chunks": f"{facts['chunk'][0]} x {facts['chunk'][1]}, {facts['blocks']} in all",

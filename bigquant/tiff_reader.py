@@ -20,6 +20,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from bigquant.bytesource import ByteSource
+from bigquant.cmyk import told
 from bigquant.errors import DamagedError, one_line
 from bigquant.raster import Raster, Selection, Windows
 from bigquant.source import Source
@@ -104,6 +105,7 @@ def _plan_block(windows: Windows, image: ImageFacts) -> tuple[int, int]:
 def _source(path: str, image: ImageFacts) -> Source:
     facts, rule = image.facts, image.samples.rule
     details = {
+        "axes": dict(image.choice.axes),
         "compression": facts.compression,
         "photometric": facts.photometric,
         "tiles" if facts.tiled else "strips": f"{facts.segment[1]} x {facts.segment[0]}",
@@ -111,6 +113,8 @@ def _source(path: str, image: ImageFacts) -> Source:
         "levels": [f"{x} x {y}" for x, y in image.choice.sizes],
         "series": image.choice.n_series,
     }
+    if rule.kind == "cmyk":
+        details["cmyk"] = told(rule.profiled)
     return Source(
         path=path,
         format="BigTIFF" if facts.big else "TIFF",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,8 @@ class Choice:
         Channels, each a page.
     base : Plane
         Page that bears the metadata: the first, at full resolution.
+    axes : tuple of (str, int)
+        Names and lengths of all axes, at the level that is read.
     sizes : tuple of (int, int)
         Width and height of each level.
     n_series : int
@@ -72,6 +74,7 @@ class Choice:
 
     planes: tuple[Plane, ...]
     base: Plane
+    axes: tuple[tuple[str, int], ...]
     sizes: tuple[tuple[int, int], ...]
     n_series: int
     rgb: bool
@@ -115,6 +118,7 @@ def choose_planes(path: str, tif: tifffile.TiffFile, selection: Selection) -> Ch
     return Choice(
         planes=planes,
         base=Plane(_path_of(path, tif, base), base.offset, base.index),
+        axes=tuple(_named(zip(level.axes, level.shape, strict=True)).items()),
         sizes=sizes,
         n_series=len(found),
         rgb=stacked == 3 and channel_names(tif, found, series) in _RGB,
@@ -196,12 +200,17 @@ def _axes_of(series: Any) -> list[tuple[str, int]]:
     if math.prod(n for _, n in axes) != count:  # cut otherwise than in pages
         axes = [("I", count)]
     axes.append(("Z", page.imagedepth))
+    return list(_named(axes).items())
+
+
+def _named(axes: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Give each axis longer than 1 a name of its own: two of one name are I and I2."""
     named: dict[str, int] = {}
     for axis, length in axes:
         if length > 1:
             same = sum(name[0] == axis for name in named)
             named[f"{axis}{same + 1}" if same else axis] = length
-    return list(named.items())
+    return named
 
 
 def _order(

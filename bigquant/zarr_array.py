@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import zarr
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bigquant import remote
 from bigquant.array_reader import ArrayWindows, type_range
-from bigquant.axes import find_axes
+from bigquant.axes import find_axes, list_axes
 from bigquant.bands import default_colors
 from bigquant.errors import DamagedError, InputError, one_line
 from bigquant.fingerprint import Fingerprint
@@ -107,17 +107,29 @@ def plan_array(
             f"{stored.path}: its shape {stored.shape} makes {blocks} blocks to read "
             f"(limit {_MAX_BLOCKS}): is its metadata damaged?"
         )
-    facts = {"chunks": " x ".join(map(str, chunks))}
+    facts = {
+        "axes": list_axes(stored.shape, axes, names),
+        "compression": _compression_of(stored.array),
+        "chunks": " x ".join(map(str, chunks)),
+    }
     if shards:
         facts["shards"] = " x ".join(map(str, shards))
-    if names:
-        facts["axes"] = ", ".join(map(str, names))
     source = replace(
         source,
         valid_range=type_range(windows.dtype),
         details={**source.details, **facts},
     )
     return Raster(windows, block, source, *default_colors(depth))
+
+
+def _compression_of(array: zarr.Array[Any]) -> str:
+    """Name the codecs of an array's chunks: those of numcodecs in v2, of zarr in v3."""
+    shown, codecs = [], cast(tuple[Any, ...], array.compressors)
+    for codec in codecs:
+        said = codec.get_config() if hasattr(codec, "get_config") else codec.to_dict()
+        inner = said.get("configuration", said).get("cname")  # of Blosc, which holds another
+        shown.append(f"{said.get('id') or said.get('name')}{f' ({inner})' if inner else ''}")
+    return ", ".join(shown) or "none"
 
 
 def names_of(array: zarr.Array[Any]) -> Any:
