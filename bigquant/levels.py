@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from typing import Any, Protocol
 
 import dask
@@ -20,6 +20,7 @@ import dask.array as da
 import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
+from dask.utils import key_split
 from numpy.typing import NDArray
 
 from bigquant import cluster
@@ -38,6 +39,9 @@ class Sink(Protocol):
 
     def write(self, level: int, row: int, column: int, block: Block) -> None:
         """Store the block of a level, by its place in the grid of blocks."""
+
+    def files(self, level: int, row: int, column: int) -> list[str]:
+        """Name the files that a block may have been stored in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +102,9 @@ def write_levels(
         Name of the output in errors.
     rests : Rests, optional
         Which blocks are written already: they are neither read nor computed.
-    tally : dask.array.Array, optional
-        What is computed along with the blocks, from the same tasks, and returned.
+    tally : dask.array.Array, (row, column, n), optional
+        Of `remap_and_tally`: is computed along with the blocks, from the same tasks, and its sum
+        returned. What an interrupted run has counted is not counted again.
     """
     first = 0
     dtype = pixels.dtype if content.labels else np.dtype(np.uint8)
@@ -136,8 +141,19 @@ def write_levels(
             done = [place for place in np.ndindex(tier[0].grid) if rests.has(first, *place)]
             pixels = _with_rests(pixels, rests, first, done)
         first += len(tier)
+    if tally is not None:
+        tally = (_kept_tallies(tally, rests.tallies) if rests else tally).sum(axis=(0, 1))
     computed: NDArray[np.int64] | None = dask.compute(pixels, tally)[1]
     return computed
+
+
+def _kept_tallies(tallies: da.Array, rests: Rests) -> da.Array:
+    """Keep what was counted of each chunk of the image: chunks are not the blocks written."""
+    done = [place for place in np.ndindex(tallies.numblocks[:2]) if rests.has(0, *place)]
+    saved = tallies.map_blocks(
+        _save_tally, rests=rests, token="kept-tally", dtype=tallies.dtype, meta=tallies._meta
+    )
+    return _with_rests(saved, rests, 0, done)
 
 
 def _with_rests(
@@ -146,7 +162,7 @@ def _with_rests(
     """Put what is kept on disk in the place of what would be computed."""
     if not done:
         return pixels
-    name = f"{_TASK}-or-rest-{tokenize(pixels.name, done)}"
+    name = f"{key_split(pixels.name)}-or-rest-{tokenize(pixels.name, done)}"
     keys = (key for key in product(*map(range, pixels.numblocks)))
     layer: dict[Any, Any] = {(name, *key): (pixels.name, *key) for key in keys}
     layer |= {(name, *place, 0): (rests.load, level, *place) for place in done}
@@ -206,5 +222,14 @@ def _write_block(
     rest = block.stack() if handed_on else np.ones((1, 1, 1), np.uint8)
     if rests is not None:
         with _writing(shown):
-            rests.save(levels[0], row, column, rest)
+            files = chain.from_iterable(sink.files(level, row, column) for level in levels)
+            rests.save(levels[0], row, column, rest, files)
     return rest
+
+
+def _save_tally(
+    tally: NDArray[np.int64], rests: Rests, block_info: Any = None
+) -> NDArray[np.int64]:
+    row, column = block_info[0]["chunk-location"][:2]
+    rests.save(0, row, column, tally)
+    return tally

@@ -30,6 +30,9 @@ class Store(Protocol):
     def put(self, files: Mapping[str, Sequence[bytes]]) -> None:
         """Write files, each the bytes of several pieces; an `OSError` where it is refused."""
 
+    def place(self, name: str) -> str:
+        """Tell the path or URL of a file."""
+
     def put_beside(self, suffix: str, data: bytes) -> None:
         """Write a file beside the Zarr, of its name and a suffix."""
 
@@ -58,6 +61,10 @@ class FolderStore:
         for name, pieces in files.items():
             with (Path(self.path) / name).open("wb") as file:
                 file.writelines(pieces)
+
+    def place(self, name: str) -> str:
+        """Tell the path of a file."""
+        return os.path.join(self.path, name)
 
     def put_beside(self, suffix: str, data: bytes) -> None:
         """Write a file beside the Zarr, of its name and a suffix."""
@@ -100,6 +107,10 @@ class ObjectStore:
         fs, path = remote.connect(self.url, self.options)
         with self._failing():
             fs.pipe({f"{path}/{name}": b"".join(pieces) for name, pieces in files.items()})
+
+    def place(self, name: str) -> str:
+        """Tell the URL of an object."""
+        return f"{self.url}/{name}"
 
     def put_beside(self, suffix: str, data: bytes) -> None:
         """Write an object beside the Zarr, of its name and a suffix."""
