@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from bigquant.jobs import Job
     from bigquant.palette import Palette
 
+#: Protocols of what no other process sees.
+_FLEETING = ("memory",)
+
 
 def run(
     names: tuple[str, ...],
@@ -78,7 +81,7 @@ def run(
     from bigquant.terminal import stage_progress, unpack  # noqa: PLC0415
 
     output = output and (local_path(output) or output)
-    if output and output.partition("://")[0].rpartition("::")[2] == "memory" and "://" in output:
+    if output and "://" in output and output.partition("://")[0].rpartition("::")[2] in _FLEETING:
         raise InputError(f"{output}: is gone when this command ends: name a place that lasts")
     address = options.scheduler_address(workers, scheduler)
     reading = options.reading_options(chosen)

@@ -97,7 +97,9 @@ class ObjectStore:
     def opened(self) -> Iterator[zarr.abc.store.Store]:
         """Hand out zarr's own store of these objects."""
         with self._failing():
-            yield FsspecStore.from_url(self.url, dict(self.options))
+            store = FsspecStore.from_url(self.url, remote.limited(self.url, self.options))
+            remote.hasten(store.fs)
+            yield store
 
     def make_folders(self, names: Iterable[str]) -> None:
         """Do nothing: objects lie in no folders."""
