@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from bigquant import cluster
 from bigquant.atomic import cannot_write
+from bigquant.errors import BigquantError
 from bigquant.painting import paint_block
 from bigquant.pyramid import Block
 from bigquant.rests import Rests
@@ -106,7 +108,7 @@ def write_levels(
         Of `remap_and_tally`: is computed along with the blocks, from the same tasks, and its sum
         returned. What an interrupted run has counted is not counted again.
     """
-    first = 0
+    first, run = 0, uuid.uuid4().hex
     dtype = pixels.dtype if content.labels else np.dtype(np.uint8)
     layers = content.labels + content.channels + (content.nodata and content.channels > 0)
     _log.info("writing %s in %d levels", shown, sum(len(tier) for tier in tiers))
@@ -129,6 +131,7 @@ def write_levels(
             content=content,
             sink=sink,
             shown=shown,
+            run=run,
             rests=rests,
             handed_on=handed_on,
             token=_TASK,
@@ -143,7 +146,12 @@ def write_levels(
         first += len(tier)
     if tally is not None:
         tally = (_kept_tallies(tally, rests.tallies) if rests else tally).sum(axis=(0, 1))
-    computed: NDArray[np.int64] | None = dask.compute(pixels, tally)[1]
+    try:
+        computed: NDArray[np.int64] | None = dask.compute(pixels, tally)[1]
+    except BaseException:
+        with _lock:  # a thread may be on its way to write: nobody would know when
+            _given_up.add(run)
+        raise
     return computed
 
 
@@ -178,14 +186,17 @@ def settle() -> None:
 # ---------------------------------------------------------------- run in tasks
 
 _running = 0
+_given_up: set[str] = set()
 _lock = threading.Lock()
 
 
 @contextmanager
-def _writing(shown: str) -> Iterator[None]:
+def _writing(shown: str, run: str) -> Iterator[None]:
     """Count the tasks of this process that are writing, so that one can wait for them."""
     global _running
     with _lock:
+        if run in _given_up:
+            raise BigquantError(f"{shown}: is given up")
         _running += 1
     try:
         yield
@@ -206,6 +217,7 @@ def _write_block(
     content: Content,
     sink: Sink,
     shown: str,
+    run: str,
     rests: Rests | None,
     handed_on: bool,
     block_info: Any = None,
@@ -215,13 +227,13 @@ def _write_block(
     block = content.block_of(pixels)
     del pixels
     for level in levels:
-        with _writing(shown):
+        with _writing(shown, run):
             sink.write(level, row, column, block)
         if handed_on or level != levels[-1]:
             block = block.halve()
     rest = block.stack() if handed_on else np.ones((1, 1, 1), np.uint8)
     if rests is not None:
-        with _writing(shown):
+        with _writing(shown, run):
             files = chain.from_iterable(sink.files(level, row, column) for level in levels)
             rests.save(levels[0], row, column, rest, files)
     return rest
