@@ -224,16 +224,15 @@ def _write_block(
 ) -> NDArray[Any]:
     """Write one block at all the levels of its tier; hand on what the next tier goes on with."""
     row, column = block_info[0]["chunk-location"][:2]
-    block = content.block_of(pixels)
-    del pixels
-    for level in levels:
-        with _writing(shown, run):
+    with _writing(shown, run):  # to the end, even if the run is given up meanwhile
+        block = content.block_of(pixels)
+        del pixels
+        for level in levels:
             sink.write(level, row, column, block)
-        if handed_on or level != levels[-1]:
-            block = block.halve()
-    rest = block.stack() if handed_on else np.ones((1, 1, 1), np.uint8)
-    if rests is not None:
-        with _writing(shown, run):
+            if handed_on or level != levels[-1]:
+                block = block.halve()
+        rest = block.stack() if handed_on else np.ones((1, 1, 1), np.uint8)
+        if rests is not None:
             files = chain.from_iterable(sink.files(level, row, column) for level in levels)
             rests.save(levels[0], row, column, rest, files)
     return rest
