@@ -43,7 +43,7 @@ def check_target(path: str | os.PathLike[str], overwrite: bool) -> Path:
     if not target.parent.is_dir():
         raise InputError(f"{path}: there is no folder {target.parent}: make it first")
     try:
-        _partial(target).exists()  # a name may be too long
+        partial_of(target).exists()  # a name may be too long
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
@@ -72,14 +72,14 @@ def _may_be_replaced(folder: Path) -> bool:
     return not any(folder.iterdir()) or is_zarr(str(folder))
 
 
-def _partial(target: Path) -> Path:
+def partial_of(target: Path) -> Path:
     """Name the folder that an output is made in, beside it."""
     return target.with_name(f".{target.name}.partial")
 
 
 def unfinished(path: str | os.PathLike[str], plan: str) -> Path | None:
     """Find the folder in which an interrupted run of the same plan was making an output."""
-    folder = _partial(Path(os.path.abspath(path)))
+    folder = partial_of(Path(os.path.abspath(path)))
     return folder if _plan_of(folder) == plan else None
 
 
@@ -134,26 +134,61 @@ def complete_or_nothing(
         outputs into it under their own names. If the block fails the folder is removed.
     """
     targets = [check_target(path, overwrite=True) for path in paths]
-    folder = _partial(targets[0])
-    lock = _claim(folder, targets, plan)
-    is_kept = False
-    try:
+    with hidden_folder(targets[0], paths[0], targets, settle=settle, plan=plan) as folder:
         for path in paths:
             check_target(path, overwrite)
         yield folder
         _swap(folder, targets)
+
+
+@contextmanager
+def hidden_folder(
+    target: Path,
+    shown: str | os.PathLike[str],
+    targets: Sequence[Path] = (),
+    *,
+    settle: Callable[[], None],
+    plan: str | None = None,
+) -> Iterator[Path]:
+    """Hand out a folder beside a target, that only this run works in; it is gone afterwards.
+
+    It stays where the block is interrupted after `keep_if_interrupted`.
+
+    Parameters
+    ----------
+    target : Path
+    shown : path
+        What errors call it.
+    targets : sequence of Path
+        What a killed run may have set aside in the folder.
+    settle, plan
+        As for `complete_or_nothing`.
+    """
+    folder = partial_of(target)
+    lock = _claim(folder, shown, targets, plan)
+    is_kept = False
+    try:
+        yield folder
     except BaseException as error:
         settle()
         if isinstance(error, OSError):
-            raise cannot_write(paths[0], error) from error
+            raise cannot_write(shown, error) from error
         is_kept = not isinstance(error, Exception) and bool(_plan_of(folder))
-        if is_kept:
+        if is_kept and not hasattr(error, "__notes__"):  # one such folder may lie in another's time
             error.add_note(f"the same command goes on with what lies in {folder}")
         raise
     finally:
         if not is_kept:
             _remove(folder, settle)
         os.close(lock)
+
+
+def clear(path: str | os.PathLike[str]) -> None:
+    """Remove what is left of a run that was killed when its output had got its name already."""
+    target = Path(os.path.abspath(path))
+    if partial_of(target).exists():
+        with hidden_folder(target, path, settle=lambda: None):
+            pass
 
 
 def cannot_write(path: str | os.PathLike[str], error: OSError) -> BigquantError:
@@ -165,13 +200,15 @@ def cannot_write(path: str | os.PathLike[str], error: OSError) -> BigquantError:
     )
 
 
-def _claim(folder: Path, targets: Sequence[Path], plan: str | None) -> int:
+def _claim(
+    folder: Path, shown: str | os.PathLike[str], targets: Sequence[Path], plan: str | None
+) -> int:
     """Make the folder and lock it; what a killed run of another plan left of it is removed.
 
     The system lets go of the lock however a process ends. Returns its file descriptor.
     """
     with suppress(FileNotFoundError, NotADirectoryError):
-        lock = _lock(folder, targets[0])
+        lock = _lock(folder, shown)
         _restore(folder, targets)
         if plan is not None and _plan_of(folder) == plan:
             return lock
@@ -181,17 +218,17 @@ def _claim(folder: Path, targets: Sequence[Path], plan: str | None) -> int:
     with suppress(FileNotFoundError):
         folder.unlink()
     folder.mkdir()
-    return _lock(folder, targets[0])
+    return _lock(folder, shown)
 
 
-def _lock(folder: Path, target: Path) -> int:
+def _lock(folder: Path, shown: str | os.PathLike[str]) -> int:
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(held)
         raise InputError(
-            f"{target}: another run is writing it: wait for that, or choose another name"
+            f"{shown}: another run is writing it: wait for that, or choose another name"
         ) from error
     except OSError:
         pass  # a file system without locks
@@ -231,7 +268,7 @@ def _swap(folder: Path, targets: Sequence[Path]) -> None:
     _forget_plan(folder)  # what is moved away is not there to go on with
     undo: list[tuple[Path, Path]] = []
     try:
-        for target in targets:
+        for target in reversed(targets):  # the output last: where it is, all is
             aside = _aside(folder, target)
             if os.path.lexists(target):
                 os.replace(target, aside)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         return complain(str(error), EXIT_FAILED)
     except _Terminated as error:
         return complain(f"terminated: {_left(error)}", EXIT_FAILED)
-    except (KeyboardInterrupt, click.Abort) as error:
+    except (_Interrupted, KeyboardInterrupt, click.Abort) as error:
         warnings.simplefilter("ignore")  # of what the interrupt left unfinished
         return complain(f"interrupted: {_left(error)}", EXIT_INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last line of defence
@@ -54,12 +55,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _left(error: BaseException) -> str:
     """Tell what an interrupted command leaves."""
-    cause = error.__cause__ or error  # click wraps an interrupt
-    return " ".join(getattr(cause, "__notes__", ["nothing was written"]))
+    cause = error.__cause__ or error  # an interrupt is wrapped
+    return "; ".join(getattr(cause, "__notes__", ["nothing was written"]))
 
 
 class _Terminated(BaseException):
     """The system wants this process to end: SIGTERM."""
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C; click, where it sees that itself, prints an empty line."""
 
 
 def run() -> None:
@@ -69,8 +74,9 @@ def run() -> None:
     code = main()
     if code in (EXIT_INTERRUPTED, EXIT_FAILED):
         # a thread may be deep in a kernel, and Python would wait for it
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # either may be closed, or full
+            with suppress(OSError):
+                stream.flush()
         os._exit(code)
     sys.exit(code)
 
@@ -81,7 +87,16 @@ def _stop(number: int, _: Any) -> None:
     raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, and let click know nothing of an interrupt."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _Interrupted from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="bigquant")
 def commands() -> None:
     """k-means colour quantization for images too large to hold in memory."""

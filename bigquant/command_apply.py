@@ -30,13 +30,15 @@ def apply(palette_file: str, names: tuple[str, ...], **chosen: Any) -> None:
     where it does not, an INPUT with such pixels is refused, unless --no-mask counts them in. A
     gray palette takes INPUT in RGB to the nearest grays.
     """
-    from bigquant.collection import apply_files, check_room  # noqa: PLC0415 - --help stays quick
+    from bigquant.collection import apply_files  # noqa: PLC0415 - --help stays quick
+    from bigquant.jobs import check_room  # noqa: PLC0415
     from bigquant.palette_files import read_palette  # noqa: PLC0415
 
     palette = read_palette(palette_file)
     filejob.run(
         names,
         palette_name(palette_file),
+        {"palette": palette.as_json()},
         lambda job: check_room(job, palette.k, palette.first_label),
         lambda job: apply_files(job, palette),
         _describe,

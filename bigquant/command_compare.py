@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bigquant import options
+from bigquant.complaints import printing
 from bigquant.errors import BigquantError
 
 #: What can be limited: the facts of a `Comparison` that grow as images differ.
@@ -91,10 +92,11 @@ def compare(
         result = measure(*images)
     size = {"width": images[0].shape[1], "height": images[0].shape[0]}
     facts = {"a": a, "b": b, **size, **result.as_json()}
-    if as_json:
-        click.echo(json.dumps(facts))
-    elif not quiet:
-        click.echo(fact_sheet(comparison_facts(facts)))
+    with printing():
+        if as_json:
+            click.echo(json.dumps(facts))
+        elif not quiet:
+            click.echo(fact_sheet(comparison_facts(facts)))
     above = [
         f"{metric} is {facts[metric]:.6g}, above the limit of {limit:g}"
         for metric, limit in limits.items()

@@ -48,16 +48,19 @@ def fit(
     every distinct colour, one looks every pixel up. The palette stands in the output and beside
     it as NAME.palette.json.
     """
-    from bigquant.collection import check_room, quantize_files  # noqa: PLC0415 - --help stays quick
+    from bigquant.collection import quantize_files  # noqa: PLC0415 - --help stays quick
+    from bigquant.jobs import check_room  # noqa: PLC0415
     from bigquant.pipeline import check_k, check_keep  # noqa: PLC0415
 
     check_k(k)
     kept = check_keep(keep, k, algorithm)
+    choices: dict[str, Any] = {"keep": kept, "algorithm": algorithm, "random_state": seed}
     filejob.run(
         names,
         f"k{k}",
+        {"k": k, **choices},
         lambda job: check_room(job, k),
-        lambda job: quantize_files(job, k, keep=kept, algorithm=algorithm, random_state=seed),
+        lambda job: quantize_files(job, k, **choices),
         _describe,
         **chosen,
     )

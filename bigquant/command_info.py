@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bigquant import options
+from bigquant.complaints import printing
 
 
 @click.command()
@@ -20,4 +21,5 @@ def info(input_: str, as_json: bool, **chosen: Any) -> None:
     from bigquant.terminal import fact_sheet, info_facts  # noqa: PLC0415
 
     facts = inspect(input_, **options.reading_options(chosen))
-    click.echo(json.dumps(facts) if as_json else fact_sheet(info_facts(facts)))
+    with printing():
+        click.echo(json.dumps(facts) if as_json else fact_sheet(info_facts(facts)))

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bigquant import options
+from bigquant.complaints import printing
 
 
 @click.command()
@@ -38,12 +39,13 @@ def palette(input_: str, output: str | None, overwrite: bool, quiet: bool, as_js
     found = read_palette(input_)
     if output:
         found.save(output, overwrite=overwrite)
-    if as_json:
-        click.echo(json.dumps(found.as_json()))
-    elif not output:
-        _show(found)
-    elif not quiet:
-        click.echo(f"{output}  {_count(found)}")
+    with printing(f"{output} is complete" if output else ""):
+        if as_json:
+            click.echo(json.dumps(found.as_json()))
+        elif not output:
+            _show(found)
+        elif not quiet:
+            click.echo(f"{output}  {_count(found)}")
 
 
 def _count(palette: Any) -> str:

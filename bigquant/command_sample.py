@@ -7,6 +7,7 @@ import json
 import click
 
 from bigquant import options
+from bigquant.complaints import printing
 from bigquant.errors import InputError
 from bigquant.inputs import format_of
 
@@ -42,7 +43,8 @@ def sample(
     with running_on() as client, stage_progress(client, quiet=quiet):
         write_rgb_tiff(output, image, overwrite=overwrite)
     facts = {"output": output, "width": image.shape[1], "height": image.shape[0]}
-    if as_json:
-        click.echo(json.dumps(facts))
-    elif not quiet:
-        click.echo(f"{output}  {image.shape[1]} x {image.shape[0]} pixels")
+    with printing(f"{output} is complete"):
+        if as_json:
+            click.echo(json.dumps(facts))
+        elif not quiet:
+            click.echo(f"{output}  {image.shape[1]} x {image.shape[0]} pixels")

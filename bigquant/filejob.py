@@ -5,24 +5,30 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bigquant import options
-from bigquant.complaints import EXIT_FAILED, complain
+from bigquant.complaints import EXIT_FAILED, complain, printing
 from bigquant.errors import BigquantError, InputError, PaletteWarning
 from bigquant.inputs import expand, format_of, name_outputs
 
 if TYPE_CHECKING:
-    from bigquant.collection import Job, Outcome
+    from bigquant.collection import Outcome
+    from bigquant.jobs import Job
     from bigquant.palette import Palette
+
+#: Protocols of what no other process sees.
+_FLEETING = ("memory",)
 
 
 def run(
     names: tuple[str, ...],
     mark: str,
+    choices: Mapping[str, Any],
     check: Callable[[Job], None],
     work: Callable[[Job], Outcome],
     describe: Callable[[Palette], Mapping[str, Any]],
@@ -50,6 +56,8 @@ def run(
         As people gave them.
     mark : str
         What the outputs are called by, where they are not named.
+    choices : Mapping
+        What is chosen of the colours: parts of the plan.
     check : callable
         Raises an error, before any work, if the outputs of a job cannot be written.
     work : callable
@@ -68,11 +76,13 @@ def run(
         Of `options.reading`.
     """
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
-    from bigquant.collection import made_folder, open_files  # noqa: PLC0415
+    from bigquant.jobs import made_folder, open_files  # noqa: PLC0415
     from bigquant.remote import local_path  # noqa: PLC0415
     from bigquant.terminal import stage_progress, unpack  # noqa: PLC0415
 
     output = output and (local_path(output) or output)
+    if output and "://" in output and output.partition("://")[0].rpartition("::")[2] in _FLEETING:
+        raise InputError(f"{output}: is gone when this command ends: name a place that lasts")
     address = options.scheduler_address(workers, scheduler)
     reading = options.reading_options(chosen)
     inputs = expand(names)
@@ -86,6 +96,7 @@ def run(
             inputs,
             outputs,
             reading=reading,
+            choices=choices,
             content=content,
             strict=strict,
             overwrite=overwrite,
@@ -98,19 +109,34 @@ def run(
         unpacking = {}
         if not address:
             unpacking = unpack(list(job.images.values()), quiet=quiet, strict=job.strict)
-        with running_on(address, workers) as client, stage_progress(client, quiet=quiet):
+        with (
+            _accounted_for(job),
+            running_on(address, workers) as client,
+            stage_progress(client, quiet=quiet),
+        ):
             outcome = work(job)
     for other in (w for w in caught if w.category is not PaletteWarning):
         logging.getLogger("py.warnings").warning("%s", other.message)
     notes = [str(w.message) for w in caught if w.category is PaletteWarning]
-    if outcome.kept_blocks is not None:
-        kept = f"its palette and {outcome.kept_blocks} blocks were kept"
-        notes.append(f"an interrupted run went on: {kept}")
-    _tell(job, outcome, describe, unpacking, notes, as_json=as_json, quiet=quiet)
+    if outcome.kept:
+        notes.append(f"an interrupted run went on: {outcome.kept} were kept")
+    with _accounted_for(job), printing(job.account):
+        _tell(job, outcome, describe, unpacking, notes, as_json=as_json, quiet=quiet)
     if outcome.failures:
         raise BigquantError(
             f"{len(outcome.failures)} of {len(inputs)} inputs could not be quantized"
         )
+
+
+@contextmanager
+def _accounted_for(job: Job) -> Iterator[None]:
+    """Let an interrupt tell which outputs are complete."""
+    try:
+        yield
+    except BaseException as error:
+        if job.written and not isinstance(error, Exception):
+            error.add_note(job.account)
+        raise
 
 
 def _check_format(

@@ -98,6 +98,11 @@ class Sink:
         """Name the part file of a block."""
         return Path(self.folder) / f"{row}-{column}.part"
 
+    def files(self, level: int, row: int, column: int) -> list[str]:
+        """Name the file of a block; there is but one level."""
+        assert level == 0
+        return [str(self.part(row, column))]
+
     def shape(self, row: int, column: int) -> tuple[int, int]:
         """Height and width of a block."""
         (height, width), (y, x) = self.level.shape, self.level.block

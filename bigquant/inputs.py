@@ -140,10 +140,12 @@ def _read_list(path: str) -> list[str]:
 
 
 def format_of(output: str) -> str | None:
-    """Tell the format of an output, one of `FORMATS`, by its name; None for a folder's."""
-    if output.endswith(("/", os.sep)):
-        return None
-    return _OUTPUT_SUFFIXES.get(Path(output).suffix.lower())
+    """Tell the format of an output, one of `FORMATS`, by its name; None for a folder's.
+
+    A Zarr is a folder itself, so a slash may follow its name: shells put it there.
+    """
+    format_ = _OUTPUT_SUFFIXES.get(Path(output).suffix.lower())
+    return format_ if format_ == "zarr" or not output.endswith(("/", os.sep)) else None
 
 
 def name_outputs(
@@ -168,13 +170,17 @@ def name_outputs(
     InputError
         If two inputs would have one output, or the name of an output tells no format.
     """
+    if output and "://" in output and not output.partition("://")[2].strip("/"):
+        raise InputError(f"{output}: names no place: say {output.rstrip('/')}//BUCKET/OUT.zarr")
     named = format_of(output) if output else None
     if output and named:
         if len(inputs) > 1:
             raise InputError(f"{output}: one file for {len(inputs)} inputs: name a folder with -o")
         if format_ and format_ != named:
             raise InputError(f"{output}: its name says {named}, --format {format_}: drop one")
-        return [output]
+        return [output.rstrip("/" + os.sep)]
+    if output and is_zarr(output):
+        raise InputError(f"{output}: is a Zarr, and no folder for outputs: choose another")
     suffix = f".{format_ or 'zarr'}"
     if output is None:
         outputs = [_beside(name, f".{mark}{suffix}") for name in inputs]

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from typing import Any, Protocol
 
 import dask
@@ -20,10 +21,12 @@ import dask.array as da
 import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
+from dask.utils import key_split
 from numpy.typing import NDArray
 
 from bigquant import cluster
 from bigquant.atomic import cannot_write
+from bigquant.errors import BigquantError
 from bigquant.painting import paint_block
 from bigquant.pyramid import Block
 from bigquant.rests import Rests
@@ -38,6 +41,9 @@ class Sink(Protocol):
 
     def write(self, level: int, row: int, column: int, block: Block) -> None:
         """Store the block of a level, by its place in the grid of blocks."""
+
+    def files(self, level: int, row: int, column: int) -> list[str]:
+        """Name the files that a block may have been stored in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +104,11 @@ def write_levels(
         Name of the output in errors.
     rests : Rests, optional
         Which blocks are written already: they are neither read nor computed.
-    tally : dask.array.Array, optional
-        What is computed along with the blocks, from the same tasks, and returned.
+    tally : dask.array.Array, (row, column, n), optional
+        Of `remap_and_tally`: is computed along with the blocks, from the same tasks, and its sum
+        returned. What an interrupted run has counted is not counted again.
     """
-    first = 0
+    first, run = 0, uuid.uuid4().hex
     dtype = pixels.dtype if content.labels else np.dtype(np.uint8)
     layers = content.labels + content.channels + (content.nodata and content.channels > 0)
     _log.info("writing %s in %d levels", shown, sum(len(tier) for tier in tiers))
@@ -124,6 +131,7 @@ def write_levels(
             content=content,
             sink=sink,
             shown=shown,
+            run=run,
             rests=rests,
             handed_on=handed_on,
             token=_TASK,
@@ -136,8 +144,24 @@ def write_levels(
             done = [place for place in np.ndindex(tier[0].grid) if rests.has(first, *place)]
             pixels = _with_rests(pixels, rests, first, done)
         first += len(tier)
-    computed: NDArray[np.int64] | None = dask.compute(pixels, tally)[1]
+    if tally is not None:
+        tally = (_kept_tallies(tally, rests.tallies) if rests else tally).sum(axis=(0, 1))
+    try:
+        computed: NDArray[np.int64] | None = dask.compute(pixels, tally)[1]
+    except BaseException:
+        with _lock:  # a thread may be on its way to write: nobody would know when
+            _given_up.add(run)
+        raise
     return computed
+
+
+def _kept_tallies(tallies: da.Array, rests: Rests) -> da.Array:
+    """Keep what was counted of each chunk of the image: chunks are not the blocks written."""
+    done = [place for place in np.ndindex(tallies.numblocks[:2]) if rests.has(0, *place)]
+    saved = tallies.map_blocks(
+        _save_tally, rests=rests, token="kept-tally", dtype=tallies.dtype, meta=tallies._meta
+    )
+    return _with_rests(saved, rests, 0, done)
 
 
 def _with_rests(
@@ -146,7 +170,7 @@ def _with_rests(
     """Put what is kept on disk in the place of what would be computed."""
     if not done:
         return pixels
-    name = f"{_TASK}-or-rest-{tokenize(pixels.name, done)}"
+    name = f"{key_split(pixels.name)}-or-rest-{tokenize(pixels.name, done)}"
     keys = (key for key in product(*map(range, pixels.numblocks)))
     layer: dict[Any, Any] = {(name, *key): (pixels.name, *key) for key in keys}
     layer |= {(name, *place, 0): (rests.load, level, *place) for place in done}
@@ -162,14 +186,17 @@ def settle() -> None:
 # ---------------------------------------------------------------- run in tasks
 
 _running = 0
+_given_up: set[str] = set()
 _lock = threading.Lock()
 
 
 @contextmanager
-def _writing(shown: str) -> Iterator[None]:
+def _writing(shown: str, run: str) -> Iterator[None]:
     """Count the tasks of this process that are writing, so that one can wait for them."""
     global _running
     with _lock:
+        if run in _given_up:
+            raise BigquantError(f"{shown}: is given up")
         _running += 1
     try:
         yield
@@ -190,21 +217,30 @@ def _write_block(
     content: Content,
     sink: Sink,
     shown: str,
+    run: str,
     rests: Rests | None,
     handed_on: bool,
     block_info: Any = None,
 ) -> NDArray[Any]:
     """Write one block at all the levels of its tier; hand on what the next tier goes on with."""
     row, column = block_info[0]["chunk-location"][:2]
-    block = content.block_of(pixels)
-    del pixels
-    for level in levels:
-        with _writing(shown):
+    with _writing(shown, run):  # to the end, even if the run is given up meanwhile
+        block = content.block_of(pixels)
+        del pixels
+        for level in levels:
             sink.write(level, row, column, block)
-        if handed_on or level != levels[-1]:
-            block = block.halve()
-    rest = block.stack() if handed_on else np.ones((1, 1, 1), np.uint8)
-    if rests is not None:
-        with _writing(shown):
-            rests.save(levels[0], row, column, rest)
+            if handed_on or level != levels[-1]:
+                block = block.halve()
+        rest = block.stack() if handed_on else np.ones((1, 1, 1), np.uint8)
+        if rests is not None:
+            files = chain.from_iterable(sink.files(level, row, column) for level in levels)
+            rests.save(levels[0], row, column, rest, files)
     return rest
+
+
+def _save_tally(
+    tally: NDArray[np.int64], rests: Rests, block_info: Any = None
+) -> NDArray[np.int64]:
+    row, column = block_info[0]["chunk-location"][:2]
+    rests.save(0, row, column, tally)
+    return tally

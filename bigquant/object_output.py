@@ -77,7 +77,10 @@ def marked_or_nothing(
     except BaseException as error:
         settle()
         failed = cannot_write(shown, error) if isinstance(error, OSError) else error
+        cause = error.__cause__ or error
         try:
+            if isinstance(cause, TimeoutError):
+                raise cause  # rather than wait for it once more
             store.remove(*suffixes)
         except OSError as left:
             stays = (

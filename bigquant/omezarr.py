@@ -7,6 +7,7 @@ image with labels does not pass the validation of ome-zarr-models.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -155,6 +156,19 @@ class Sink:
             top, left = row * down, column * across
             chunks = encode_chunks(pixels, cut.inner)
             self.store.put({f"{folder}/{top + y}/{left + x}": [data] for y, x, data in chunks})
+
+    def files(self, level: int, row: int, column: int) -> list[str]:
+        """Name the files of a block, in both arrays."""
+        cut, grid, span = self.levels[level], _grid(self.levels[level], self.version), (1, 1)
+        if self.version == "0.4":
+            span = cut.shard[0] // cut.inner[0], cut.shard[1] // cut.inner[1]
+        rows, columns = (
+            range(place * step, min((place + 1) * step, end))
+            for place, step, end in zip((row, column), span, grid, strict=True)
+        )
+        folders = [_folder(name, level, self.version) for name in ("", LABELS)]
+        names = itertools.product(folders, rows, columns)
+        return [self.store.place(f"{folder}/{y}/{x}") for folder, y, x in names]
 
     def missing(self) -> list[str]:
         """List the files that are not there: Zarr would read them as zeros, without a word."""

@@ -18,6 +18,7 @@ from bigquant.atomic import (
     unfinished,
 )
 from bigquant.errors import BigquantError, InputError
+from bigquant.ledger import Plan
 from bigquant.levels import settle
 from bigquant.palette import Palette
 from bigquant.rests import Rests
@@ -110,14 +111,21 @@ def temporary_output(
     *beside: Path,
     with_palette: bool,
     overwrite: bool,
-    plan: str | None = None,
+    plan: Plan | None = None,
 ) -> Iterator[Path]:
-    """Hand out the temporary name of an output, which appears with the files beside it."""
+    """Hand out the temporary name of an output, which appears with the files beside it.
+
+    Its palette file is to be made in any case: without `with_palette` it does not appear.
+    """
     paths = (path, palette_path(path)) if with_palette else (path,)
+    words = plan.words if plan else None
     with complete_or_nothing(
-        *paths, *beside, overwrite=overwrite, settle=settle, plan=plan
+        *paths, *beside, overwrite=overwrite, settle=settle, plan=words
     ) as folder:
-        yield folder / Path(os.path.abspath(path)).name
+        temporary = folder / Path(os.path.abspath(path)).name
+        yield temporary
+        if plan:
+            plan.note(temporary, palette_path(temporary))
 
 
 @contextmanager
@@ -127,7 +135,7 @@ def zarr_output(
     *,
     with_palette: bool,
     overwrite: bool,
-    plan: str | None,
+    plan: Plan | None,
 ) -> Iterator[tuple[Store, Path | None]]:
     """Hand out where the files of a Zarr are put, and its temporary name if it has one."""
     if remote.is_url(str(path)):
@@ -143,7 +151,7 @@ def zarr_output(
         yield FolderStore(str(temporary)), temporary
 
 
-def keep_rests(temporary: Path, palette: Palette, plan: str | None) -> Rests | None:
+def keep_rests(temporary: Path, palette: Palette, plan: Plan | None) -> Rests | None:
     """Make the folder of an output one that a rerun can go on with, if there is a plan.
 
     Parameters
@@ -152,19 +160,18 @@ def keep_rests(temporary: Path, palette: Palette, plan: str | None) -> Rests | N
         Temporary name of the output.
     palette : Palette
         Is kept, too.
-    plan : str, optional
-        See `atomic.complete_or_nothing`.
+    plan : Plan, optional
     """
     if plan is None:
         return None
     palette_path(temporary).write_bytes(palette.encode())
     rests = Rests(str(temporary.parent / "rests"))
-    Path(rests.folder).mkdir(exist_ok=True)
-    keep_if_interrupted(temporary.parent, plan)
+    Path(rests.tallies.folder).mkdir(parents=True, exist_ok=True)
+    keep_if_interrupted(temporary.parent, plan.words)
     return rests
 
 
-def unfinished_run(path: str | os.PathLike[str], plan: str) -> tuple[Palette, int] | None:
+def unfinished_run(path: str | os.PathLike[str], words: str) -> tuple[Palette, int] | None:
     """Get what an interrupted run of the same plan has left.
 
     Returns
@@ -172,7 +179,7 @@ def unfinished_run(path: str | os.PathLike[str], plan: str) -> tuple[Palette, in
     (Palette, int) or None
         Its palette, and how many blocks of the full size were written.
     """
-    folder = unfinished(path, plan)
+    folder = unfinished(path, words)
     if folder is None:
         return None
     rests = Rests(str(folder / "rests"))

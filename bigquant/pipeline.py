@@ -142,7 +142,7 @@ def quantize_images(
         if not isinstance(random_state, int | np.integer) or not 0 <= random_state < 2**32:
             raise InputError(f"random_state={random_state}: must be None or 0 to 2**32 - 1")
         random_state = int(random_state)
-    images = _alike(images)
+    images = alike(images)
     kept = in_channels(kept, split_channels(images[0].shape[2])[0])
     first_label = int(any(split_channels(image.shape[2])[1] for image in images))
     start = time.perf_counter()
@@ -229,7 +229,7 @@ def check_keep(keep: Any, k: int, algorithm: str) -> NDArray[np.uint8]:
     return kept
 
 
-def _alike(images: Sequence[Image]) -> list[Image]:
+def alike(images: Sequence[Image]) -> list[Image]:
     """Bring images to one number of colours: gray joins RGB; other types are refused."""
     if not images:
         raise InputError("an empty list: there is no image to fit")

@@ -37,10 +37,10 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         What the outputs inherit.
     seconds : Mapping
         Wall time of the stages "count" and "fit"; empty where nothing was fitted.
-    tally : dask.array.Array, (first_label + k + 1,), int64, optional
+    tally : dask.array.Array, (row, column, first_label + k + 1), int64, optional
         Of a palette that is applied: pixels of every label, and last the sum of their squared
-        errors, from the same reading of the image as the labels. The palette has no pixels and
-        no error before that is computed.
+        errors, of each chunk, from the same reading of the image as the labels. The palette has
+        no pixels and no error before that is computed.
     """
 
     palette: Palette
@@ -58,7 +58,7 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         """
         if self.tally is None:
             return self.palette
-        return self.palette.with_tally(self.tally.compute())
+        return self.palette.with_tally(self.tally.sum(axis=(0, 1)).compute())
 
     @cached_property
     def labels(self) -> Any:

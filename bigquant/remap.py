@@ -59,9 +59,9 @@ def remap_and_tally(image: da.Array, palette: Palette) -> tuple[da.Array, da.Arr
     Returns
     -------
     labels : dask.array.Array, (y, x), uint8 or uint16
-    tally : dask.array.Array, (first_label + k + 1,), int64
-        Pixels of every label, and last the sum of their squared errors. Whole numbers, so the
-        same for any chunks; blocks are summed up as a tree.
+    tally : dask.array.Array, (row, column, first_label + k + 1), int64
+        Of each chunk: pixels of every label, and last the sum of their squared errors. Whole
+        numbers, so their sum is the same for any chunks.
     """
     pairs = image.map_blocks(
         _tally_block,
@@ -85,7 +85,7 @@ def remap_and_tally(image: da.Array, palette: Palette) -> tuple[da.Array, da.Arr
         chunks=(*((1,) * n for n in pairs.numblocks), (length,)),
         meta=np.empty((0, 0, 0), np.int64),
     )
-    return labels, tallies.sum(axis=(0, 1))
+    return labels, tallies
 
 
 def paint(labels: da.Array, palette: Palette) -> da.Array:
@@ -170,11 +170,13 @@ def lookup_table(colors: NDArray[np.uint8], first_label: int) -> NDArray[Any]:
 @functools.lru_cache(maxsize=2)
 def _build_table(data: bytes, shape: tuple[int, int], first_label: int) -> NDArray[Any]:
     colors = np.frombuffer(data, np.uint8).reshape(shape)
-    centers = colors.astype(np.float64)
     dtype = label_dtype(len(colors), first_label)
+    # a colour that comes again has no pixels, as ties go to the lowest label: it would cost time
+    firsts = np.sort(np.unique(colors, axis=0, return_index=True)[1])
+    centers = colors[firsts].astype(np.float64)
     if shape[1] == 3:
         table = np.empty(1 << 24, dtype)
-        fill_table(centers, first_label, table)
-        return table
-    labels, _ = assign(np.arange(256, dtype=np.uint8)[:, None], centers)
-    return (labels + first_label).astype(dtype)
+        fill_table(centers, 0, table)
+    else:
+        table = assign(np.arange(256, dtype=np.uint8)[:, None], centers)[0]
+    return (firsts + first_label).astype(dtype)[table]

@@ -22,6 +22,9 @@ _VERSIONS = (
 )
 _GAP, _RUN = 64 << 10, 16 << 20
 _PARSING_BLOCK = 1 << 20
+#: Seconds that a server may stay silent, and how often it is asked: a minute and a half in all.
+_S3_SECONDS, _S3_TRIES, _S3_ROUNDS = 13, 3, 2
+_HTTP_SECONDS = 35  # each of two requests
 
 
 def is_url(path: str) -> bool:
@@ -41,10 +44,32 @@ def public(url: str) -> str:
 def connect(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     """Find the file system of a URL and the path in it; an `OSError` where there is none."""
     try:
-        fs, path = fsspec.url_to_fs(url, **options)
+        fs, path = fsspec.url_to_fs(url, **limited(url, options))
     except Exception as error:  # drivers raise what they like
         raise failure(url, error) from error
-    return fs, path
+    return hasten(fs), path
+
+
+def limited(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to options for fsspec how long a silent server is waited for, unless they say it."""
+    limits: dict[str, Any] = {}
+    protocol = url.partition("://")[0]
+    if protocol in ("s3", "s3a"):
+        retries = {"mode": "standard", "total_max_attempts": _S3_TRIES}
+        limits = {"config_kwargs": {"read_timeout": _S3_SECONDS, "retries": retries}}
+    elif protocol in ("http", "https"):
+        import aiohttp  # noqa: PLC0415 - an extra, which fsspec wants here
+
+        timeout = aiohttp.ClientTimeout(sock_connect=_HTTP_SECONDS, sock_read=_HTTP_SECONDS)
+        limits = {"client_kwargs": {"timeout": timeout}}
+    return {**options, **{name: {**limits[name], **options.get(name, {})} for name in limits}}
+
+
+def hasten(fs: Any) -> Any:
+    """Let a file system of s3fs try fewer times than it does, on top of what its client tries."""
+    if "s3" in fs.protocol:
+        fs.retries = _S3_ROUNDS
+    return fs
 
 
 def local_path(url: str) -> str | None:
@@ -162,10 +187,10 @@ def failure(url: str, error: BaseException, done: str = "read") -> OSError:
             f"access is denied ({status or said}): give credentials, "
             "e.g. --storage-option key=... (storage_options=)",
         )
+    if "TimeoutError" in kinds:
+        return TimeoutError(errno.ETIMEDOUT, f"the server does not answer in time ({said})")
     if {"ConnectionError", "ClientConnectionError", "EndpointConnectionError"} & set(kinds):
         return OSError(errno.EIO, f"the server cannot be reached ({said})")
-    if "TimeoutError" in kinds:
-        return OSError(errno.EIO, f"the server does not answer in time ({said})")
     if status == 404 or (status is None and isinstance(error, FileNotFoundError)):
         return FileNotFoundError(errno.ENOENT, f"there is no such file ({status or said})")
     return OSError(errno.EIO, f"cannot be {done} ({type(last).__name__}: {said})")

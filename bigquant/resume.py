@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -45,6 +45,14 @@ def plan_of(image: Image, reading: Mapping[str, Any], **choices: Any) -> str | N
     plan: str = tokenize(
         pixels, image.chunks, files, importlib.metadata.version("bigquant"), dict(reading), choices
     )
+    return plan
+
+
+def plan_of_all(plans: Sequence[str | None], targets: Sequence[str]) -> str | None:
+    """Describe what is to be made of several images, each with a plan of its own, and where."""
+    if None in plans:
+        return None
+    plan: str = tokenize(list(plans), list(targets))
     return plan
 
 

@@ -16,6 +16,7 @@ from bigquant import tiff_ome, tiff_writer
 from bigquant.atomic import check_target, complete_or_nothing
 from bigquant.errors import InputError
 from bigquant.gdal_names import names_path, save_names
+from bigquant.ledger import Plan
 from bigquant.levels import Content, settle, write_levels
 from bigquant.outputs import (
     check_complete,
@@ -62,7 +63,7 @@ def write_tiff(
     cog: bool = False,
     overwrite: bool = False,
     with_palette: bool = True,
-    plan: str | None = None,
+    plan: Plan | None = None,
 ) -> Palette:
     """Write a tiled BigTIFF in the order of a cloud-optimized GeoTIFF, and the palette beside it.
 
@@ -104,8 +105,7 @@ def write_tiff(
         counted = _write_parts(labels, tiers, parts, sink, str(path), rests, tally)
         palette = palette if counted is None else palette.with_tally(counted)
         _assemble(temporary, labels, parts, sink, source, palette)
-        if with_palette:
-            palette_path(temporary).write_bytes(palette.encode())
+        palette_path(temporary).write_bytes(palette.encode())
     if overwrite and not names:  # what GDAL and QGIS noted of the old file
         names_path(path).unlink(missing_ok=True)
     return palette

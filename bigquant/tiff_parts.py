@@ -64,6 +64,10 @@ class Sink:
         """Name the part file of a block."""
         return Path(self.folder) / f"{level}-{row}-{column}.part"
 
+    def files(self, level: int, row: int, column: int) -> list[str]:
+        """Name the file of a block."""
+        return [str(self.part(level, row, column))]
+
     def missing(self) -> list[str]:
         """List the part files that are not there."""
         parts = (

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bigquant import flat_writer, omezarr
 from bigquant.errors import InputError
+from bigquant.ledger import Plan
 from bigquant.levels import Content, write_levels
 from bigquant.outputs import (
     PALETTE_SUFFIX,
@@ -45,7 +46,7 @@ def write_zarr(
     ome_zarr: str = "0.5",
     overwrite: bool = False,
     with_palette: bool = True,
-    plan: str | None = None,
+    plan: Plan | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Palette:
     """Write an OME-Zarr group and the palette beside it.
@@ -59,7 +60,7 @@ def write_zarr(
     palette : Palette
     source : Source
         Its pixel size becomes the scale; the rest of it stands in the attributes.
-    tally : dask.array.Array, optional
+    tally : dask.array.Array, (row, column, n), optional
         Of `remap_and_tally`, where the palette does not know the image's numbers yet: they are
         computed along with the labels, and taken.
     content : {"both", "image", "labels"}
@@ -70,9 +71,9 @@ def write_zarr(
         Whether an output of that name may be replaced.
     with_palette : bool
         Whether the palette is also written beside it, as NAME.palette.json.
-    plan : str, optional
-        What is to be done, see `resume.plan_of`: what an interrupted run of the same plan has
-        written is kept. Without a tally only, which takes every block, and not for a URL.
+    plan : Plan, optional
+        What is to be done: what an interrupted run of the same plan has written is kept. Not for
+        a URL.
     storage_options : Mapping, optional
         For a URL: what fsspec is to know, such as credentials.
 
@@ -111,7 +112,7 @@ def write_zarr(
         counted = write_levels(labels, tiers, parts, sink, shown, rests=rests, tally=tally)
         check_complete(shown, sink.missing())
         palette = _with_tally(palette, counted)
-        if with_palette:
+        if with_palette or temporary:
             store.put_beside(PALETTE_SUFFIX, palette.encode())
         omezarr.describe_group(
             store,
@@ -145,7 +146,7 @@ def write_png(
     content: str = "both",
     overwrite: bool = False,
     with_palette: bool = True,
-    plan: str | None = None,
+    plan: Plan | None = None,
 ) -> Palette:
     """Write an indexed PNG, image and labels in one, and the palette beside it.
 
@@ -168,8 +169,7 @@ def write_png(
             description=palette.as_json(),
             source=source,
         )
-        if with_palette:
-            palette_path(temporary).write_bytes(palette.encode())
+        palette_path(temporary).write_bytes(palette.encode())
     return palette
 
 
@@ -183,7 +183,7 @@ def write_npy(
     content: str = "both",
     overwrite: bool = False,
     with_palette: bool = True,
-    plan: str | None = None,
+    plan: Plan | None = None,
 ) -> Palette:
     """Write the labels (y, x) as a ``.npy`` file, and the palette beside it.
 
@@ -196,8 +196,7 @@ def write_npy(
         path, with_palette=with_palette, overwrite=overwrite, plan=plan
     ) as temporary:
         palette = _write_rows(temporary, temporary, str(path), labels, palette, tally, plan)
-        if with_palette:
-            palette_path(temporary).write_bytes(palette.encode())
+        palette_path(temporary).write_bytes(palette.encode())
     return palette
 
 
@@ -208,7 +207,7 @@ def _write_rows(
     labels: da.Array,
     palette: Palette,
     tally: da.Array | None,
-    plan: str | None,
+    plan: Plan | None,
 ) -> Palette:
     """Write labels as a ``.npy`` file; its parts lie beside it meanwhile."""
     level = plan_pyramid(labels.chunks)[0][0]

@@ -192,7 +192,9 @@ class _Opening:
 
 def _open_folder(path: str, options: Mapping[str, Any]) -> zarr.Array[Any] | zarr.Group:
     if remote.is_url(path):
-        return zarr.open(FsspecStore.from_url(path, dict(options), read_only=True), mode="r")
+        store = FsspecStore.from_url(path, remote.limited(path, options), read_only=True)
+        remote.hasten(store.fs)
+        return zarr.open(store, mode="r")
     return zarr.open(Path(path), mode="r")  # a str would be parsed as a URL
 
 

@@ -30,6 +30,9 @@ class Store(Protocol):
     def put(self, files: Mapping[str, Sequence[bytes]]) -> None:
         """Write files, each the bytes of several pieces; an `OSError` where it is refused."""
 
+    def place(self, name: str) -> str:
+        """Tell the path or URL of a file."""
+
     def put_beside(self, suffix: str, data: bytes) -> None:
         """Write a file beside the Zarr, of its name and a suffix."""
 
@@ -58,6 +61,10 @@ class FolderStore:
         for name, pieces in files.items():
             with (Path(self.path) / name).open("wb") as file:
                 file.writelines(pieces)
+
+    def place(self, name: str) -> str:
+        """Tell the path of a file."""
+        return os.path.join(self.path, name)
 
     def put_beside(self, suffix: str, data: bytes) -> None:
         """Write a file beside the Zarr, of its name and a suffix."""
@@ -90,7 +97,9 @@ class ObjectStore:
     def opened(self) -> Iterator[zarr.abc.store.Store]:
         """Hand out zarr's own store of these objects."""
         with self._failing():
-            yield FsspecStore.from_url(self.url, dict(self.options))
+            store = FsspecStore.from_url(self.url, remote.limited(self.url, self.options))
+            remote.hasten(store.fs)
+            yield store
 
     def make_folders(self, names: Iterable[str]) -> None:
         """Do nothing: objects lie in no folders."""
@@ -100,6 +109,10 @@ class ObjectStore:
         fs, path = remote.connect(self.url, self.options)
         with self._failing():
             fs.pipe({f"{path}/{name}": b"".join(pieces) for name, pieces in files.items()})
+
+    def place(self, name: str) -> str:
+        """Tell the URL of an object."""
+        return f"{self.url}/{name}"
 
     def put_beside(self, suffix: str, data: bytes) -> None:
         """Write an object beside the Zarr, of its name and a suffix."""

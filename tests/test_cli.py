@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
+from contextlib import suppress
 from importlib.metadata import entry_points
 
 import numpy as np
@@ -44,6 +45,7 @@ def folder(tmp_path, monkeypatch, rng):
     (tmp_path / "text.tif").write_text("This is no picture.\n" * 50)
     (tmp_path / "plain").mkdir()
     zarr.create_group("taken.zarr").create_array("0", data=pixels[..., :3])
+    zarr.create_group("stored")
     (tmp_path / "plain.zarr").mkdir()
     (tmp_path / "plain.zarr" / "notes.txt").touch()
     (tmp_path / "taken.tif").touch()
@@ -73,7 +75,7 @@ def damage(path):
 def assert_one_line(err, words=""):
     lines = err.strip().splitlines()
     assert len(lines) == 1
-    assert lines[0].startswith("bigquant: error: ")
+    assert err.startswith("bigquant: error: ")
     assert words in lines[0]
 
 
@@ -111,6 +113,10 @@ BAD = [
     ("fit photo.png -o plain.txt --overwrite", "an output's name ends in"),
     ("fit photo.png -o plain.zarr --overwrite", "plain.zarr: is a folder, and no Zarr"),
     ("fit photo.png -o missing/out.zarr", "there is no folder"),
+    ("fit photo.png -o taken.zarr/", "taken.zarr: exists already"),
+    ("fit photo.png -o stored", "stored: is a Zarr, and no folder for outputs"),
+    ("fit photo.png -o s3://", "s3://: names no place: say s3://BUCKET/OUT.zarr"),
+    ("fit photo.png -o memory://out.zarr", "memory://out.zarr: is gone when this command ends"),
     ("fit photo.png -o /proc/out.zarr", "cannot be written in /proc"),
     ("fit photo.png -o out.jpg", "out.jpg: an output's name ends in .zarr, .tif, .png or .npy"),
     (f"fit photo.png -o {'x' * 250}.zarr", "x.zarr"),
@@ -206,6 +212,27 @@ def test_ctrl_c_is_one_line_even_where_zarr_is_at_work(run, monkeypatch):
     assert (code, caught) == (130, [])
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("fit photo.png -k 2", "the output is complete"),
+        ("fit photo.png glass.png -k 2 -o plain/ --json", "2 of 2 outputs are complete"),
+        ("sample out.tif --megapixels 0.01", "out.tif is complete"),
+        ("info photo.png", "(No space left on device)"),
+    ],
+)
+def test_a_stdout_that_is_full_is_one_line_with_what_is_complete(command, words, run, monkeypatch):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        code, _, err = run(command)
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
+    assert_one_line(err, words)
+    assert "stdout cannot be written (No space left on device)" in err
+    assert code == 1
+
+
 # ---------------------------------------------------------------- fit
 
 
@@ -277,7 +304,7 @@ def test_fewer_colors_than_k_are_noted_whatever_the_warning_filter(action, run, 
 
 
 def test_overwrite_replaces_an_output(run):
-    assert run("fit photo.tif -k 2 -o taken.zarr --overwrite -q") == (0, "", "")
+    assert run("fit photo.tif -k 2 -o taken.zarr/ --overwrite -q") == (0, "", "")
     pixels = np.asarray(bigquant.open_image("taken.zarr/0")).reshape(-1, 3)
     assert len(np.unique(pixels, axis=0)) == 2
 

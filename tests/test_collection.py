@@ -74,6 +74,8 @@ def test_a_zarr_is_an_image_and_no_folder_of_images(tmp_path, monkeypatch):
         (["d/a.tif"], None, "png", ["d/a.k8.png"]),
         (["d/a.tif"], "o.NPY", None, ["o.NPY"]),
         (["s3://b/a.tif"], "o/", None, ["o/a.zarr"]),
+        (["a.tif"], "s3://b/o.zarr/", None, ["s3://b/o.zarr"]),
+        (["a.tif"], "o.tif/", None, ["o.tif/a.zarr"]),
     ],
 )
 def test_outputs_bear_the_names_of_their_inputs(inputs, output, format_, expected):

@@ -18,7 +18,7 @@ from outcomes import refused
 from servers import find_weed, s3_server
 from zarr.storage import FsspecStore
 
-from bigquant import BigquantError, InputError, Palette, open_image, quantize, tiling
+from bigquant import BigquantError, InputError, Palette, filejob, open_image, quantize, tiling
 from bigquant.cli import main
 
 URL = "memory://bucket/out.zarr"
@@ -28,6 +28,7 @@ URL = "memory://bucket/out.zarr"
 def memory(monkeypatch):
     """A store of this process, which is empty; blocks are small."""
     monkeypatch.setattr(tiling, "BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr(filejob, "_FLEETING", ())
     fs = fsspec.filesystem("memory")
     yield fs
     fs.store.clear()
@@ -115,13 +116,13 @@ def test_what_is_there_is_replaced_when_that_is_allowed_and_only_a_zarr(memory, 
     assert memory.cat_file("/bucket/thesis/chapter") == b"1"
 
 
-def fail_after(monkeypatch, n_shards):
+def fail_after(monkeypatch, n_shards, error=PermissionError(13, "quota exceeded")):  # noqa: B008
     """Let the store refuse everything after so many shards."""
     written = []
 
     def write(fs, path, value=None, *, write=MemoryFileSystem.pipe_file, **options):
         if len(written) >= n_shards:
-            raise PermissionError(13, "quota exceeded")
+            raise error
         if "/c/" in path:
             written.append(path)
         write(fs, path, value, **options)
@@ -159,6 +160,15 @@ def test_what_cannot_be_removed_is_marked_as_unfinished(memory, result, monkeypa
         result.to_zarr(URL)
     result.to_zarr(URL, overwrite=True)
     np.testing.assert_array_equal(open_image(URL), result.image)
+
+
+def test_a_store_that_has_fallen_silent_is_not_waited_for_twice(memory, result, monkeypatch):
+    fail_after(monkeypatch, 3, TimeoutError("no answer"))
+    monkeypatch.setattr(MemoryFileSystem, "rm", None)
+    with pytest.raises(BigquantError) as caught:
+        result.to_zarr(URL)
+    assert "cannot be written (the server does not answer in time (no answer))" in str(caught.value)
+    assert "marked as unfinished" in str(caught.value)
 
 
 def test_a_store_that_refuses_is_noticed_before_any_work(memory, pixels, monkeypatch, tmp_path):

@@ -32,11 +32,11 @@ def test_labels_equal_the_reference_for_any_chunks(pair, data):
     np.testing.assert_array_equal(painted, palette.table[computed])
 
 
-@pytest.mark.parametrize("k", [256, 257, 3000])
-def test_many_colours(rng, k):
+@pytest.mark.parametrize(("k", "distinct"), [(256, 256), (257, 257), (3000, 3000), (3000, 9)])
+def test_many_colours(rng, k, distinct):
     import dask.array as da
 
-    colors = rng.integers(0, 256, (k, 3), dtype=np.uint8)
+    colors = rng.integers(0, 256, (distinct, 3), dtype=np.uint8)[rng.integers(0, distinct, k)]
     image = rng.integers(0, 256, (30, 30, 3), dtype=np.uint8)
     labels = remap(da.from_array(image, chunks=7), Palette.from_colors(colors))
     expected = reference.labels(image, colors, 0)

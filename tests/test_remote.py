@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import time
 
+import aiohttp
 import fsspec
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from outcomes import refused
 from servers import http_folder
 
 import bigquant
+from bigquant import remote
 from bigquant.bytesource import ByteSource
 from bigquant.remote import public
 
@@ -154,6 +157,35 @@ def test_a_refused_connection_is_not_a_missing_file(name):
     with refused(f"http://127.0.0.1:9/{name}") as caught:
         bigquant.open_image(f"http://127.0.0.1:9/{name}")
     assert "cannot be reached" in str(caught.value)
+
+
+@pytest.fixture
+def silent():
+    """A server that accepts, and says nothing: its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]  # the system accepts; nobody reads
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.zarr"])
+def test_a_silent_server_is_not_waited_for_forever(name, silent):
+    url = f"http://127.0.0.1:{silent}/{name}"
+    timeout = aiohttp.ClientTimeout(sock_read=0.2)
+    with refused(url, words="does not answer in time"):
+        bigquant.open_image(url, storage_options={"client_kwargs": {"timeout": timeout}})
+    url, limits = f"s3://bucket/{name}", {"read_timeout": 0.2, "retries": {"total_max_attempts": 1}}
+    options = {"endpoint_url": f"http://127.0.0.1:{silent}", "anon": True, "config_kwargs": limits}
+    with refused(url, words="does not answer in time"):
+        bigquant.open_image(url, storage_options=options)
+
+
+def test_by_default_a_silent_server_is_waited_for_a_minute_and_a_half():
+    limits = remote.limited("s3://bucket/a.tif", {"config_kwargs": {"connect_timeout": 3}})
+    assert limits["config_kwargs"]["connect_timeout"] == 3
+    fs = remote.connect("s3://bucket/a.tif", {"anon": True})[0]
+    tries = fs.retries * limits["config_kwargs"]["retries"]["total_max_attempts"]
+    assert tries * limits["config_kwargs"]["read_timeout"] < 90
+    timeout = remote.limited("https://example.org/a.tif", {})["client_kwargs"]["timeout"]
+    assert 2 * timeout.sock_read < 90
 
 
 # ---------------------------------------------------------------- other URLs

@@ -71,7 +71,7 @@ left = int(sys.argv[1])
 
 def replace(source, target, replace=os.replace):
     global left
-    left -= not str(target).endswith((".npy", "plan"))
+    left -= not str(target).endswith((".npz", "plan"))
     if left == 0:
         os.kill(os.getpid(), 9)
     replace(source, target)
