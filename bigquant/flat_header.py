@@ -15,9 +15,10 @@ from PIL import BmpImagePlugin, GifImagePlugin, Jpeg2KImagePlugin, JpegImagePlug
 from PIL import Image as pillow
 from tifffile.tifffile import jpeg_shape
 
+from bigquant.jpeg2000 import is_codestream, read_siz
+
 _ORIENTATION = 274
 _HEAD_BYTES = 16 << 20
-_CODESTREAM = b"\xff\x4f\xff\x51"
 #: Pillow's mode -> the mode that is read.
 _MODES = {"1": "L", "I": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}
 _PHOTOMETRICS = {"1": "gray", "L": "gray", "LA": "gray", "I": "gray", "P": "palette"}
@@ -86,7 +87,7 @@ def find_format(head: bytes) -> str | None:
         "PNG": head[:8] == b"\x89PNG\r\n\x1a\n",
         "JPEG": head[:3] == b"\xff\xd8\xff",
         "WebP": head[:4] == b"RIFF" and head[8:12] == b"WEBP",
-        "JPEG 2000": head[:4] == _CODESTREAM or head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n",
+        "JPEG 2000": is_codestream(head) or head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n",
         "BMP": head[:2] == b"BM",
         "GIF": head[:6] in (b"GIF87a", b"GIF89a"),
     }
@@ -190,11 +191,8 @@ def _read_jpeg2000(path: str) -> FlatHeader:
         mode, size, info = image.mode, image.size, image.info
     with open(path, "rb") as file:
         head = file.read(_HEAD_BYTES)
-    start = head.find(_CODESTREAM) + 8  # Pillow does not tell the bits of RGB
-    right, bottom, left, top = struct.unpack_from(">4I", head, start)
-    (depth,) = struct.unpack_from(">H", head, start + 32)
-    parts = [struct.unpack_from("3B", head, start + 34 + 3 * i) for i in range(depth)]
-    if start < 8 or (right - left, bottom - top) != size or not parts:
+    stored, parts = read_siz(head)  # Pillow does not tell the bits of RGB
+    if stored != size or not parts:
         raise ValueError("its boxes do not agree with its codestream")
     if len({(precision) for precision, _, _ in parts}) > 1:
         raise ValueError("its channels are of different types")

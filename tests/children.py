@@ -10,8 +10,10 @@ import sys
 import time
 from typing import NamedTuple
 
-import imagecodecs  # noqa: F401 - loaded once: what is forked off has it
+import dask.threaded  # noqa: F401
+import imagecodecs  # noqa: F401
 
+import bigquant.read  # noqa: F401 - loaded once: what is forked off has it
 from bigquant import BigquantError, open_image
 
 _SECONDS = 10
