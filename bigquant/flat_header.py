@@ -18,6 +18,12 @@ from tifffile.tifffile import jpeg_shape
 from bigquant.jpeg2000 import is_codestream, read_siz
 
 _ORIENTATION = 274
+#: More pixels than this no byte of a file can stand for: deflate's bound for pixels of one bit,
+#: runs of RLE, the longest string of LZW. A flat picture in WebP or JPEG 2000 needs no bits.
+_PIXELS_PER_BYTE = {"PNG": 8 * 1032, "BMP": 128, "GIF": 4096}
+#: A block of 64 pixels is two codes of a bit or more; in the first scan of a progressive JPEG it
+#: is one. Lossless JPEG has a code for each pixel.
+_PIXELS_PER_BYTE_OF_JPEG = {"sequential": 256, "progressive": 512, "lossless": 8}
 _HEAD_BYTES = 16 << 20
 #: Pillow's mode -> the mode that is read.
 _MODES = {"1": "L", "I": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}
@@ -40,13 +46,14 @@ class FlatHeader:
         As in Pillow: "dpi", "icc_profile", "exif", "xmp".
     bits : int
         Of a sample.
-    signed : bool
     photometric : str
         How the colours are stored: "gray", "rgb", "palette", "cmyk".
     at_once : bool
         Whether no decoder streams it: it needs memory for the whole picture.
     subsampled : bool
         Whether the samples of JPEG 2000 are of different resolution.
+    pixels_per_byte : int, optional
+        That a byte of the file can stand for; None where there is no limit.
     """
 
     format: str
@@ -54,17 +61,17 @@ class FlatHeader:
     size: tuple[int, int]
     info: Mapping[Any, Any]
     bits: int = 8
-    signed: bool = False
     photometric: str = "rgb"
     at_once: bool = True
     subsampled: bool = False
+    pixels_per_byte: int | None = None
 
     @property
     def orientation(self) -> int:
         """How to turn the picture to see it upright, by EXIF or else XMP."""
         picture = pillow.Image()
         picture.info = {k: v for k, v in self.info.items() if v and k in ("exif", "xmp")}
-        with _quiet():
+        with quiet():
             try:
                 found: Any = picture.getexif().get(_ORIENTATION)
             except Exception:  # noqa: BLE001 - damaged EXIF raises nearly anything
@@ -100,7 +107,7 @@ def read_header(path: str, format_: str) -> FlatHeader:
     Pillow's plugins are called by name: `PIL.Image.open` warns of large images, or refuses
     them, by a limit that is global to the process and not ours to change.
     """
-    with _quiet():
+    with quiet():
         return _READERS[format_](path)
 
 
@@ -108,7 +115,7 @@ _warnings_lock = threading.Lock()
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep warnings of damaged metadata from people; one thread at a time can do so."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -133,6 +140,7 @@ def _read_png(path: str) -> FlatHeader:
             bits=16 if bits == "16B" else 8,
             photometric=_PHOTOMETRICS.get(name, "rgb"),
             at_once="interlace" in image.info,
+            pixels_per_byte=_PIXELS_PER_BYTE["PNG"],
         )
 
 
@@ -151,17 +159,29 @@ def _late_exif(path: str, data: int) -> bytes | None:
 def _read_jpeg(path: str) -> FlatHeader:
     try:
         with JpegImagePlugin.JpegImageFile(path) as image:
-            lossless = not image.quantization  # which no other JPEG can do without
+            kind = "progressive" if "progressive" in image.info else "sequential"
+            if not image.quantization:  # which no other JPEG can do without
+                kind = "lossless"
             return FlatHeader(
-                "lossless JPEG" if lossless else "JPEG",
+                "lossless JPEG" if kind == "lossless" else "JPEG",
                 image.mode,
                 image.size,
                 image.info,
                 photometric=_PHOTOMETRICS.get(image.mode, "rgb"),
-                at_once=lossless or "progressive" in image.info,
+                at_once=kind != "sequential",
+                pixels_per_byte=_PIXELS_PER_BYTE_OF_JPEG[kind] if _has_codes(path) else None,
             )
     except SyntaxError:
         return _read_deep_jpeg(path)
+
+
+def _has_codes(path: str) -> bool:
+    """Tell if a JPEG is coded after Huffman: arithmetic coding needs no bits for what is flat."""
+    with open(path, "rb") as file:
+        try:
+            return bool(jpeg_shape(file.read(_HEAD_BYTES)))
+        except (ValueError, struct.error):
+            return False
 
 
 def _read_deep_jpeg(path: str) -> FlatHeader:
@@ -172,7 +192,15 @@ def _read_deep_jpeg(path: str) -> FlatHeader:
         raise ValueError(f"{depth} samples of {bits} bits")
     mode = "L" if depth == 1 else "RGB"
     photometric = "gray" if depth == 1 else "rgb"
-    return FlatHeader("lossless JPEG", mode, (width, height), {}, bits, photometric=photometric)
+    return FlatHeader(
+        "lossless JPEG",
+        mode,
+        (width, height),
+        {},
+        bits,
+        photometric=photometric,
+        pixels_per_byte=_PIXELS_PER_BYTE_OF_JPEG["sequential"],  # some are not lossless
+    )
 
 
 def _read_webp(path: str) -> FlatHeader:
@@ -204,7 +232,6 @@ def _read_jpeg2000(path: str) -> FlatHeader:
         size,
         info,
         bits=8 if name in ("P", "PA") else bits,
-        signed=bool(parts[0][0] & 0x80),
         photometric=_PHOTOMETRICS.get(name, "rgb"),
         subsampled=any((x, y) != (1, 1) for _, x, y in parts),
     )
@@ -216,7 +243,14 @@ def _read_by_pillow(plugin: type[Any], format_: str, path: str) -> FlatHeader:
         if mode in ("L", "RGB") and "transparency" in image.info:
             mode += "A"
         photometric = _PHOTOMETRICS.get(image.mode, "rgb")
-        return FlatHeader(format_, mode, image.size, image.info, photometric=photometric)
+        return FlatHeader(
+            format_,
+            mode,
+            image.size,
+            image.info,
+            photometric=photometric,
+            pixels_per_byte=_PIXELS_PER_BYTE[format_],
+        )
 
 
 _READERS: dict[str, Callable[[str], FlatHeader]] = {

@@ -156,7 +156,7 @@ def _open_path(
     if head[:4] in _TIFF:
         return open_tiff(name, selection)
     if is_flat(head):
-        return open_flat(name, head)
+        return open_flat(name, head, selection)
     raise InputError(
         f"{path}: not an image that bigquant reads "
         "(TIFF, JPEG, PNG, WebP, JPEG 2000, BMP, GIF, .npy, Zarr)"

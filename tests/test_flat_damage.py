@@ -84,6 +84,41 @@ def test_a_huge_size_in_a_small_file_is_refused_at_once(tmp_path, photo, name):
     assert time.perf_counter() - start < 2
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_huge_size_is_refused_of_what_no_jpeg_can_hold(tmp_path, photo, progressive):
+    buffer = io.BytesIO()
+    pillow.fromarray(photo).save(buffer, "jpeg", progressive=progressive)
+    data = bytearray(buffer.getvalue())
+    where = data.find(b"\xff\xc2" if progressive else b"\xff\xc0") + 5
+    struct.pack_into(">HH", data, where, 20000, 20000)
+    (tmp_path / "a.jpg").write_bytes(data + bytes(500_000))
+    with refused(tmp_path / "a.jpg", words="which [0-9]+ bytes cannot hold"):
+        bigquant.open_image(tmp_path / "a.jpg")
+
+
+FLAT = {
+    "gray.jpg": lambda flat: imagecodecs.jpeg8_encode(flat, level=1, optimize=True),
+    "progressive.jpg": lambda flat: saved(flat, "jpeg", progressive=True, quality=1),
+    "a.webp": lambda flat: imagecodecs.webp_encode(np.dstack([flat] * 3), lossless=True),
+    "a.jp2": lambda flat: imagecodecs.jpeg2k_encode(flat, level=1),
+    "a.png": lambda flat: saved(flat > 9, "png", compress_level=9),
+    "a.gif": lambda flat: saved(flat, "gif"),
+}
+
+
+def saved(pixels, format_, **options):
+    buffer = io.BytesIO()
+    pillow.fromarray(pixels).save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_a_large_picture_of_one_colour_is_not_taken_for_a_lie(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(flat_reader, "BLOCK_BYTES", 0)
+    (tmp_path / name).write_bytes(FLAT[name](np.zeros((3000, 3000), np.uint8)))
+    assert bigquant.open_image(tmp_path / name).shape[:2] == (3000, 3000)
+
+
 def test_what_is_too_large_to_be_decoded_at_once_is_refused(tmp_path, photo, monkeypatch):
     monkeypatch.setattr(flat_reader, "BLOCK_BYTES", 0)
     monkeypatch.setattr(flat_reader, "_MOST_AT_ONCE", 100)
