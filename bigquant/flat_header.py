@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-import threading
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +13,7 @@ from PIL import Image as pillow
 from tifffile.tifffile import jpeg_shape
 
 from bigquant.jpeg2000 import is_codestream, read_siz
+from bigquant.quiet import quiet
 
 _ORIENTATION = 274
 #: More pixels than this no byte of a file can stand for: deflate's bound for pixels of one bit,
@@ -109,17 +107,6 @@ def read_header(path: str, format_: str) -> FlatHeader:
     """
     with quiet():
         return _READERS[format_](path)
-
-
-_warnings_lock = threading.Lock()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep warnings of damaged metadata from people; one thread at a time can do so."""
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _read_png(path: str) -> FlatHeader:

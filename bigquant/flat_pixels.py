@@ -18,7 +18,7 @@ from PIL import BmpImagePlugin, GifImagePlugin, Jpeg2KImagePlugin, JpegImagePlug
 
 from bigquant import cmyk
 from bigquant.errors import BigquantError, DamagedError
-from bigquant.flat_header import quiet
+from bigquant.quiet import quiet
 from bigquant.vips_bands import vips_bands
 
 _LOADERS = {"PNG": "pngload", "JPEG": "jpegload"}

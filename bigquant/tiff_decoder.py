@@ -128,13 +128,23 @@ def _codec_of(page: tifffile.TiffPage) -> Fill:
         return fill_jpeg
     if page.compression == _LERC:
         return _fill_lerc
-    if page.compression == _PNG:  # libpng writes to stderr
-        return lambda data, out: imagecodecs.spng_decode(data, out=out)
+    if page.compression == _PNG:
+        return _fill_png
     if page.compression in _WEBP:  # an alpha that is opaque may be missing
         alpha = page.samplesperpixel == 4
         return lambda data, out: imagecodecs.webp_decode(data, hasalpha=alpha, out=out)
     codec = tifffile.TIFF.DECOMPRESSORS[page.compression]
     return lambda data, out: codec(data, out=out)
+
+
+def _fill_png(data: bytes, out: NDArray[Any]) -> None:
+    """Decode PNG by libvips: imagecodecs lets libpng write to stderr."""
+    import pyvips  # noqa: PLC0415 - loads 40 MB of libraries
+
+    image = pyvips.Image.pngload_buffer(data, fail_on="truncated")
+    if (image.height, image.width, image.bands) != (*out.shape, 1)[:3]:
+        raise ValueError("of another size")
+    out[...] = image.numpy()
 
 
 def _fill_lerc(data: bytes | bytearray, out: NDArray[Any]) -> Any:
