@@ -60,7 +60,7 @@ def _filled(page: tifffile.TiffPage, fill: Fill) -> Decoder:
             try:
                 fill(data, pixels, **options)
             except Exception as error:  # noqa: BLE001 - codecs raise what they like
-                failures.append(error)
+                failures.append(error.with_traceback(None))
             else:
                 return pixels.reshape(whole), place, shape
         if page.compression in JPEG:

@@ -17,7 +17,7 @@ from PIL import Image as pillow
 import bigquant
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-FLAT = np.zeros((6000, 6000, 3), np.uint8)
+FLAT = np.zeros((5000, 5000, 3), np.uint8)
 
 
 def write_tile(path, data, compression, shape=(256, 256, 3), **options):
@@ -59,11 +59,10 @@ def test_tiles_that_claim_a_huge_size_are_refused_in_little_memory(tmp_path):
         write_tile(tmp_path / f"{name}.tif", make(), compression)
         for name, (compression, make) in BOMBS.items()
     ]
-    read_each([write_tile(tmp_path / "small.tif", imagecodecs.jpeg8_encode(PIXELS), 7)])
     for outcome in read_each(paths):
         assert outcome.said.startswith(f"{outcome.path}: tile or strip 0 is damaged ("), outcome
         assert "\n" not in outcome.said
-        assert (outcome.status, outcome.seconds < 5, outcome.memory < 250e6) == (0, True, True)
+        assert (outcome.status, outcome.seconds < 5, outcome.memory < 200e6) == (0, True, True)
 
 
 def tiles(encode, edge):
