@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-import threading
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +12,17 @@ from PIL import BmpImagePlugin, GifImagePlugin, Jpeg2KImagePlugin, JpegImagePlug
 from PIL import Image as pillow
 from tifffile.tifffile import jpeg_shape
 
+from bigquant.jpeg2000 import is_codestream, read_siz
+from bigquant.quiet import quiet
+
 _ORIENTATION = 274
+#: More pixels than this no byte of a file can stand for: deflate's bound for pixels of one bit,
+#: runs of RLE, the longest string of LZW. A flat picture in WebP or JPEG 2000 needs no bits.
+_PIXELS_PER_BYTE = {"PNG": 8 * 1032, "BMP": 128, "GIF": 4096}
+#: A block of 64 pixels is two codes of a bit or more; in the first scan of a progressive JPEG it
+#: is one. Lossless JPEG has a code for each pixel.
+_PIXELS_PER_BYTE_OF_JPEG = {"sequential": 256, "progressive": 512, "lossless": 8}
 _HEAD_BYTES = 16 << 20
-_CODESTREAM = b"\xff\x4f\xff\x51"
 #: Pillow's mode -> the mode that is read.
 _MODES = {"1": "L", "I": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}
 _PHOTOMETRICS = {"1": "gray", "L": "gray", "LA": "gray", "I": "gray", "P": "palette"}
@@ -39,13 +44,14 @@ class FlatHeader:
         As in Pillow: "dpi", "icc_profile", "exif", "xmp".
     bits : int
         Of a sample.
-    signed : bool
     photometric : str
         How the colours are stored: "gray", "rgb", "palette", "cmyk".
     at_once : bool
         Whether no decoder streams it: it needs memory for the whole picture.
     subsampled : bool
         Whether the samples of JPEG 2000 are of different resolution.
+    pixels_per_byte : int, optional
+        That a byte of the file can stand for; None where there is no limit.
     """
 
     format: str
@@ -53,17 +59,17 @@ class FlatHeader:
     size: tuple[int, int]
     info: Mapping[Any, Any]
     bits: int = 8
-    signed: bool = False
     photometric: str = "rgb"
     at_once: bool = True
     subsampled: bool = False
+    pixels_per_byte: int | None = None
 
     @property
     def orientation(self) -> int:
         """How to turn the picture to see it upright, by EXIF or else XMP."""
         picture = pillow.Image()
         picture.info = {k: v for k, v in self.info.items() if v and k in ("exif", "xmp")}
-        with _quiet():
+        with quiet():
             try:
                 found: Any = picture.getexif().get(_ORIENTATION)
             except Exception:  # noqa: BLE001 - damaged EXIF raises nearly anything
@@ -86,7 +92,7 @@ def find_format(head: bytes) -> str | None:
         "PNG": head[:8] == b"\x89PNG\r\n\x1a\n",
         "JPEG": head[:3] == b"\xff\xd8\xff",
         "WebP": head[:4] == b"RIFF" and head[8:12] == b"WEBP",
-        "JPEG 2000": head[:4] == _CODESTREAM or head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n",
+        "JPEG 2000": is_codestream(head) or head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n",
         "BMP": head[:2] == b"BM",
         "GIF": head[:6] in (b"GIF87a", b"GIF89a"),
     }
@@ -99,19 +105,8 @@ def read_header(path: str, format_: str) -> FlatHeader:
     Pillow's plugins are called by name: `PIL.Image.open` warns of large images, or refuses
     them, by a limit that is global to the process and not ours to change.
     """
-    with _quiet():
+    with quiet():
         return _READERS[format_](path)
-
-
-_warnings_lock = threading.Lock()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep warnings of damaged metadata from people; one thread at a time can do so."""
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _read_png(path: str) -> FlatHeader:
@@ -132,6 +127,7 @@ def _read_png(path: str) -> FlatHeader:
             bits=16 if bits == "16B" else 8,
             photometric=_PHOTOMETRICS.get(name, "rgb"),
             at_once="interlace" in image.info,
+            pixels_per_byte=_PIXELS_PER_BYTE["PNG"],
         )
 
 
@@ -150,17 +146,29 @@ def _late_exif(path: str, data: int) -> bytes | None:
 def _read_jpeg(path: str) -> FlatHeader:
     try:
         with JpegImagePlugin.JpegImageFile(path) as image:
-            lossless = not image.quantization  # which no other JPEG can do without
+            kind = "progressive" if "progressive" in image.info else "sequential"
+            if not image.quantization:  # which no other JPEG can do without
+                kind = "lossless"
             return FlatHeader(
-                "lossless JPEG" if lossless else "JPEG",
+                "lossless JPEG" if kind == "lossless" else "JPEG",
                 image.mode,
                 image.size,
                 image.info,
                 photometric=_PHOTOMETRICS.get(image.mode, "rgb"),
-                at_once=lossless or "progressive" in image.info,
+                at_once=kind != "sequential",
+                pixels_per_byte=_PIXELS_PER_BYTE_OF_JPEG[kind] if _has_codes(path) else None,
             )
     except SyntaxError:
         return _read_deep_jpeg(path)
+
+
+def _has_codes(path: str) -> bool:
+    """Tell if a JPEG is coded after Huffman: arithmetic coding needs no bits for what is flat."""
+    with open(path, "rb") as file:
+        try:
+            return bool(jpeg_shape(file.read(_HEAD_BYTES)))
+        except (ValueError, struct.error):
+            return False
 
 
 def _read_deep_jpeg(path: str) -> FlatHeader:
@@ -171,7 +179,15 @@ def _read_deep_jpeg(path: str) -> FlatHeader:
         raise ValueError(f"{depth} samples of {bits} bits")
     mode = "L" if depth == 1 else "RGB"
     photometric = "gray" if depth == 1 else "rgb"
-    return FlatHeader("lossless JPEG", mode, (width, height), {}, bits, photometric=photometric)
+    return FlatHeader(
+        "lossless JPEG",
+        mode,
+        (width, height),
+        {},
+        bits,
+        photometric=photometric,
+        pixels_per_byte=_PIXELS_PER_BYTE_OF_JPEG["sequential"],  # some are not lossless
+    )
 
 
 def _read_webp(path: str) -> FlatHeader:
@@ -190,11 +206,8 @@ def _read_jpeg2000(path: str) -> FlatHeader:
         mode, size, info = image.mode, image.size, image.info
     with open(path, "rb") as file:
         head = file.read(_HEAD_BYTES)
-    start = head.find(_CODESTREAM) + 8  # Pillow does not tell the bits of RGB
-    right, bottom, left, top = struct.unpack_from(">4I", head, start)
-    (depth,) = struct.unpack_from(">H", head, start + 32)
-    parts = [struct.unpack_from("3B", head, start + 34 + 3 * i) for i in range(depth)]
-    if start < 8 or (right - left, bottom - top) != size or not parts:
+    stored, parts = read_siz(head)  # Pillow does not tell the bits of RGB
+    if stored != size or not parts:
         raise ValueError("its boxes do not agree with its codestream")
     if len({(precision) for precision, _, _ in parts}) > 1:
         raise ValueError("its channels are of different types")
@@ -206,7 +219,6 @@ def _read_jpeg2000(path: str) -> FlatHeader:
         size,
         info,
         bits=8 if name in ("P", "PA") else bits,
-        signed=bool(parts[0][0] & 0x80),
         photometric=_PHOTOMETRICS.get(name, "rgb"),
         subsampled=any((x, y) != (1, 1) for _, x, y in parts),
     )
@@ -218,7 +230,14 @@ def _read_by_pillow(plugin: type[Any], format_: str, path: str) -> FlatHeader:
         if mode in ("L", "RGB") and "transparency" in image.info:
             mode += "A"
         photometric = _PHOTOMETRICS.get(image.mode, "rgb")
-        return FlatHeader(format_, mode, image.size, image.info, photometric=photometric)
+        return FlatHeader(
+            format_,
+            mode,
+            image.size,
+            image.info,
+            photometric=photometric,
+            pixels_per_byte=_PIXELS_PER_BYTE[format_],
+        )
 
 
 _READERS: dict[str, Callable[[str], FlatHeader]] = {

@@ -18,6 +18,7 @@ from PIL import BmpImagePlugin, GifImagePlugin, Jpeg2KImagePlugin, JpegImagePlug
 
 from bigquant import cmyk
 from bigquant.errors import BigquantError, DamagedError
+from bigquant.quiet import quiet
 from bigquant.vips_bands import vips_bands
 
 _LOADERS = {"PNG": "pngload", "JPEG": "jpegload"}
@@ -101,6 +102,8 @@ class FlatPixels:
                 pixels = imagecodecs.jpeg8_decode(data)
             except imagecodecs.Jpeg8Error:  # lossless RGB is taken for YCbCr, and not converted
                 pixels = imagecodecs.jpeg8_decode(data, colorspace="RGB", outcolorspace="RGB")
+        if pixels.dtype.kind == "i":  # as Pillow shows signed samples
+            pixels = pixels.view(self.dtype) + self.dtype.type(1 << (self.bits - 1))
         if self.bits < 8:
             pixels = (pixels.astype(np.uint16) * 255 // (2**self.bits - 1)).astype(np.uint8)
         return pixels
@@ -116,7 +119,7 @@ class FlatPixels:
         """Make a function that turns a band of CMYK into RGB, by its profile if it has one."""
         profile = None
         if self.format == "JPEG":
-            with JpegImagePlugin.JpegImageFile(self.path) as image:
+            with quiet(), JpegImagePlugin.JpegImageFile(self.path) as image:
                 profile = image.info.get("icc_profile")
         transform = cmyk.make_transform(profile)
         return lambda band: cmyk.to_rgb(band, transform)

@@ -14,21 +14,11 @@ from bigquant.errors import InputError
 from bigquant.fingerprint import Fingerprint
 from bigquant.flat_header import FlatHeader, find_format, read_header
 from bigquant.flat_pixels import FlatPixels
-from bigquant.raster import Raster
+from bigquant.raster import Raster, Selection
 from bigquant.source import Source
 from bigquant.staging import StagedWindows
 from bigquant.tiling import BLOCK_BYTES, plan_tiles
 
-#: More pixels than this no byte of a file can stand for; of the last two, no sane one does.
-_PIXELS_PER_BYTE = {
-    "PNG": 8 * 1032,
-    "JPEG": 4096,
-    "lossless JPEG": 4096,
-    "BMP": 128,
-    "GIF": 4096,
-    "WebP": 1 << 14,
-    "JPEG 2000": 1 << 14,
-}
 _MOST_AT_ONCE = 2 << 30
 #: JPEG 2000 takes six times the memory of the picture.
 _MOST_OF_FORMAT = {"JPEG 2000": 512 << 20, "lossless JPEG": 1 << 30}
@@ -64,16 +54,18 @@ def is_flat(head: bytes) -> bool:
     return find_format(head) is not None
 
 
-def open_flat(path: str, head: bytes) -> Raster:
+def open_flat(path: str, head: bytes, selection: Selection) -> Raster:
     """Plan to decode a file: at once, or where it is large, once into a temporary Zarr.
 
     Raises
     ------
     InputError
-        If its header is damaged or lies, or the picture is of no kind that is read.
+        If its header is damaged or lies, the picture is of no kind that is read, or another of
+        several is chosen.
     """
     format_ = find_format(head)
     assert format_ is not None
+    _refuse_choices(path, format_, selection)
     try:
         fingerprint = Fingerprint.take(path)
         header = read_header(path, format_)
@@ -103,6 +95,18 @@ def open_flat(path: str, head: bytes) -> Raster:
     )
 
 
+def _refuse_choices(path: str, format_: str, selection: Selection) -> None:
+    """Refuse a choice: of a file with several pictures the first is read."""
+    given = {"series": selection.series, "page": selection.page, "level": selection.level or None}
+    given |= selection.planes
+    for name, number in given.items():
+        if number is not None:
+            raise InputError(
+                f"{path}: of a {format_} the first picture is read, and there is no {name} to "
+                f"choose from ({name}={number}): leave it out"
+            )
+
+
 def _plan_pixels(path: str, header: FlatHeader) -> FlatPixels:
     width, height = header.size
     if header.mode not in _MODES or header.bits > 16 or min(width, height) < 1:
@@ -110,9 +114,9 @@ def _plan_pixels(path: str, header: FlatHeader) -> FlatPixels:
             f"{path}: {width} x {height} pixels of {header.bits}-bit {header.mode} are not "
             "supported: convert it to gray or RGB of 8 or 16 bits first"
         )
-    if (header.mode == "CMYK" or header.subsampled or header.signed) and header.bits != 8:
+    if (header.mode == "CMYK" or header.subsampled) and header.bits != 8:
         raise InputError(
-            f"{path}: {header.mode} of {header.bits} bits, {'' if header.signed else 'un'}signed"
+            f"{path}: {header.mode} of {header.bits} bits"
             f"{', subsampled' if header.subsampled else ''}, is not supported: convert it to "
             "RGB of 8 or 16 bits first"
         )
@@ -132,7 +136,7 @@ def _plan_pixels(path: str, header: FlatHeader) -> FlatPixels:
 def _check_size(path: str, header: FlatHeader, size: int, raw: int) -> None:
     """Believe no header: a large picture must fit the file, and memory if it is not streamed."""
     width, height = header.size
-    if width * height > size * _PIXELS_PER_BYTE[header.format]:
+    if header.pixels_per_byte and width * height > size * header.pixels_per_byte:
         raise InputError(
             f"{path}: is damaged: its header says {width} x {height} pixels, which {size} bytes "
             "cannot hold"
@@ -148,6 +152,7 @@ def _check_size(path: str, header: FlatHeader, size: int, raw: int) -> None:
 
 def _describe(path: str, header: FlatHeader) -> Source:
     dpi = header.dpi
+    # all of them also where a PNG's sBIT says fewer: its samples are scaled up
     full = 2**header.bits - 1 if header.bits > 8 else 255
     details = {"photometric": header.photometric}
     if header.mode == "CMYK":

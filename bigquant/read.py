@@ -197,7 +197,7 @@ def _open_other(path: str, name: str, head: bytes, asked: _Asked) -> Raster:
         return open_npy(name, asked.channel_axis, asked.selection)
     _refuse_axis(path, asked)
     if is_flat(head):
-        return open_flat(name, head)
+        return open_flat(name, head, asked.selection)
     raise InputError(
         f"{path}: not an image that bigquant reads "
         "(TIFF, JPEG, PNG, WebP, JPEG 2000, BMP, GIF, .npy, Zarr)"

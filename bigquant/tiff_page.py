@@ -21,15 +21,20 @@ from bigquant.bytesource import ByteSource
 from bigquant.errors import InputError, one_line
 from bigquant.fingerprint import Fingerprint
 from bigquant.raster import Selection
+from bigquant.tiff_bands import has_bands, streams
 from bigquant.tiff_colors import SampleRule
+from bigquant.tiff_decoder import JPEG_2000, decoder_of
 from bigquant.tiff_samples import Samples, describe_samples
 from bigquant.tiff_series import Choice, Plane, choose_planes
-from bigquant.tiff_strip import is_single_strip, streams
-from bigquant.tiff_subsampled import decoder_of
 from bigquant.tiff_tags import PageFacts, collect_facts, segment_shape
+from bigquant.tiling import BLOCK_BYTES
 
-#: Bytes that a tile or strip may decode to; what is larger cannot be read in parts.
-_MAX_SEGMENT_BYTES = 1 << 30
+#: Bytes that a tile or strip may decode to; what is larger cannot be read in parts. JPEG 2000
+#: takes six times the memory of the picture.
+_MAX_SEGMENT_BYTES, _MAX_JPEG_2000_BYTES = 1 << 30, 512 << 20
+#: Tiles or strips larger than a block are few where the image has not so many of them; a copy
+#: of more would cost more than that each is decoded whenever it is read.
+_FEW, _HUGE = 16, 4 * BLOCK_BYTES
 
 # What it tells of odd files is of no use to those who only read them.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -53,8 +58,10 @@ class PlaneFacts:
     rule : SampleRule
     segment_bytes : int
         What is decoded at once to see a pixel; 0 where any row can be read by itself.
-    strip : int, optional
-        Number of the page, if it is one compressed strip that can be decoded from its top.
+    few : bool
+        Whether it lies in so few and large tiles or strips that it is best decoded once.
+    number : int, optional
+        Of the page in its file, where libraries that know only paths can read it.
     """
 
     plane: Plane
@@ -64,7 +71,8 @@ class PlaneFacts:
     dtype: np.dtype[Any]
     rule: SampleRule
     segment_bytes: int
-    strip: int | None
+    few: bool
+    number: int | None
 
 
 @dataclass(frozen=True)
@@ -174,15 +182,27 @@ def _plane_facts(
         dtype=samples.dtype,
         rule=samples.rule,
         segment_bytes=0 if is_raw(page) else segment_bytes(page),
-        strip=_strip_number(plane, page),
+        few=_is_in_few(page, samples),
+        number=_page_number(plane, page),
     )
 
 
-def _strip_number(plane: Plane, page: tifffile.TiffPage) -> int | None:
-    """Find the number of a page that can be decoded from its top; None for any other."""
-    plain = not plane.skip and not plane.depth and len(page.treeindex) == 1
-    local = not remote.is_url(plane.path)
-    return page.treeindex[0] if plain and local and is_single_strip(page) else None
+def _is_in_few(page: tifffile.TiffPage, samples: Samples) -> bool:
+    height, width = segment_shape(page)
+    pixel = samples.depth * samples.dtype.itemsize
+    segment, image = height * width * pixel, page.imagelength * page.imagewidth * pixel
+    return bool(
+        segment > BLOCK_BYTES
+        and (segment > _HUGE or image < _FEW * segment)
+        and has_bands(page)
+        and not is_raw(page)
+    )
+
+
+def _page_number(plane: Plane, page: tifffile.TiffPage) -> int | None:
+    """Find the number of a page that libraries know by it; None for any other."""
+    plain = not plane.skip and len(page.treeindex) == 1 and not remote.is_url(plane.path)
+    return int(page.treeindex[0]) if plain else None
 
 
 @contextlib.contextmanager
@@ -220,11 +240,12 @@ def segment_bytes(page: tifffile.TiffPage) -> int:
 def check_extent(plane: Plane, page: tifffile.TiffPage, size: int) -> None:
     """Believe no header: every tile must lie in the file, be of a sane size, and decodable."""
     path, raw = plane.path, segment_bytes(page)
-    streamed = _strip_number(plane, page) is not None and streams(page)
-    if raw > _MAX_SEGMENT_BYTES and not is_raw(page) and not streamed:
+    limit = _MAX_JPEG_2000_BYTES if page.compression in JPEG_2000 else _MAX_SEGMENT_BYTES
+    in_a_file = _page_number(plane, page) is not None
+    if raw > limit and not is_raw(page) and not streams(page, in_a_file=in_a_file):
         raise InputError(
             f"{path}: one {'tile' if page.is_tiled else 'compressed strip'} decodes to "
-            f"{raw >> 20} MiB (limit {_MAX_SEGMENT_BYTES >> 20}), too large to read in parts: "
+            f"{raw >> 20} MiB (limit {limit >> 20}), too large to read in parts: "
             "rewrite it in tiles, e.g. gdal_translate -co TILED=YES"
         )
     try:

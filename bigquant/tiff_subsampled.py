@@ -23,8 +23,8 @@ _YCBCR = 6
 _BYTE_CODECS = {1, 5, 8, 32946, 32773, 34925, 50000}
 
 
-def decoder_of(page: tifffile.TiffPage) -> Decoder:
-    """Give the decoder of a page's tiles or strips, called as `TiffPage.decode` is."""
+def decoder_of_units(page: tifffile.TiffPage) -> Decoder:
+    """Give tifffile's decoder of a page's tiles or strips; of these units what is made of it."""
     if not _is_subsampled(page):
         decode: Decoder = page.decode
         return decode

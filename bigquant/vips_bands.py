@@ -42,6 +42,9 @@ def vips_bands(
         try:
             for y in range(0, image.height, rows):
                 yield thread.submit(_decode, image, y, rows).result()
+        except pyvips.Error as error:
+            # its frames would keep the picture, which warns when it is closed late, at the exit
+            raise error.with_traceback(None) from None
         finally:
             thread.shutdown()
             del image

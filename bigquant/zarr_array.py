@@ -21,6 +21,7 @@ from bigquant.raster import Raster
 from bigquant.source import Source
 from bigquant.tiling import plan_tiles
 from bigquant.zarr_files import ChunkFiles
+from bigquant.zarr_limits import limit_chunks
 
 _MAX_CHUNK, _MAX_SHARD, _MAX_BLOCKS = 1 << 30, 256 << 20, 1 << 24
 
@@ -85,6 +86,7 @@ def plan_array(
     source: Source,
 ) -> Raster:
     """Read whole shards of an array, several at a time where they are small."""
+    stored = replace(stored, array=limit_chunks(stored.array))
     axes = find_axes(
         stored.path, stored.shape, stored.dtype, names, channel_axis=channel_axis, planes=planes
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,6 +91,11 @@ class _Opening:
 
     def _open_store(self) -> zarr.Array[Any] | zarr.Group:
         if self.found[0] == self.path:
+            if not set(ZARR_MARKS) & set(zipfile.ZipFile(self.path).namelist()):
+                raise InputError(
+                    f"{self.path}: a zip file without Zarr metadata: unpack it (an array of an "
+                    ".npz is read once numpy.save has written it as .npy)"
+                )
             return zarr.open(ZipStore(Path(self.path), mode="r"), mode="r")
         return _open_folder(self.path, self.options)
 

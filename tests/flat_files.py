@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as pillow
 
 import bigquant
-from bigquant import flat_reader, staging, tiff_reader
+from bigquant import flat_reader, staging, tiff_page
 
 DEEP = np.random.default_rng(0).integers(0, 1 << 16, (61, 83, 4), np.uint16)
 
@@ -23,7 +23,7 @@ def read(path, stage=False):
     with pytest.MonkeyPatch.context() as patch:
         if stage:
             patch.setattr(staging, "_LONGEST", 32)
-            for reader in (flat_reader, tiff_reader):
+            for reader in (flat_reader, tiff_page):
                 patch.setattr(reader, "BLOCK_BYTES", 0)
         image = bigquant.open_image(path)
         assert bool(image.staged) == stage

@@ -14,6 +14,16 @@ def refused(path, error=bigquant.InputError, words=""):
     return pytest.raises(error, match=rf"\A{re.escape(str(path))}: (?=[^\n]*{words})[^\n]+\Z")
 
 
+def survived(outcome):
+    """Expect of a reading in a child process pixels or such an error, soon, in bounded memory."""
+    assert outcome.status == 0, outcome
+    assert outcome.said == "read" or re.fullmatch(
+        rf"{re.escape(outcome.path)}: [^\n]{{1,800}}", outcome.said
+    ), outcome
+    assert outcome.seconds < 10, outcome
+    assert outcome.memory < 1e9, outcome
+
+
 def failure(path):
     """Read a file; tell how that failed, if not by an error of one line that names it."""
     try:

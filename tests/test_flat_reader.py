@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from flat_files import DEEP, KINDS, chunk, read, with_chunk
 from flat_reference import expected
+from outcomes import refused
 from PIL import Image as pillow
 from PIL import ImageCms
 
@@ -44,6 +45,47 @@ def test_a_picture_is_what_pillow_makes_of_it(tmp_path, photo, name, capfd):
     path = tmp_path / name
     KINDS[name](photo, path)
     check(path, expected(path), 255, capfd)
+
+
+@pytest.mark.parametrize("bits", [4, 8, 12, 16])
+def test_signed_samples_are_shown_as_unsigned(tmp_path, bits, capfd):
+    half = 1 << (bits - 1)
+    signed = rng.integers(-half, half, (61, 83)).astype(np.int16 if bits > 8 else np.int8)
+    path = tmp_path / "a.jp2"
+    path.write_bytes(imagecodecs.jpeg2k_encode(signed, level=0, bitspersample=bits))
+    pixels = signed.astype(np.int64) + half
+    dtype = np.uint16 if bits > 8 else np.uint8
+    pixels = (pixels * 17 if bits == 4 else pixels).astype(dtype)
+    check(path, pixels, 255 if bits < 8 else 2 * half - 1, capfd)
+    if bits in (8, 16):
+        np.testing.assert_array_equal(read(path)[..., 0], np.asarray(pillow.open(path)))
+
+
+def test_a_png_of_fewer_significant_bits_is_scaled_to_all(tmp_path, capfd):
+    """So its specification has it; the range is not that of the bits that sBIT tells."""
+    path = tmp_path / "a.png"
+    pixels = np.ascontiguousarray(DEEP[..., 0])
+    path.write_bytes(with_chunk(imagecodecs.png_encode(pixels), b"sBIT", b"\x0c"))
+    check(path, pixels, 65535, capfd)
+
+
+@pytest.mark.parametrize("name", ["frames.gif", "rgb.png", "rgb.jpg"])
+@pytest.mark.parametrize(
+    "choice", [{"page": 1}, {"series": 0}, {"level": 1}, {"select": {"T": 0}}], ids=str
+)
+def test_there_is_nothing_to_choose(tmp_path, photo, name, choice):
+    KINDS[name](photo, tmp_path / name)
+    with refused(tmp_path / name, words="the first picture is read, and there is no"):
+        bigquant.open_image(tmp_path / name, **choice)
+
+
+def test_damaged_metadata_of_cmyk_is_not_complained_of(tmp_path, photo, recwarn):
+    path = tmp_path / "a.jpg"
+    pillow.fromarray(photo).convert("CMYK").save(
+        path, exif=b"Exif\0\0II*\0\x08\0\0\0\x09\0" + b"x" * 30
+    )
+    read(path)
+    assert not list(recwarn)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 4])

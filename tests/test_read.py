@@ -18,7 +18,7 @@ from PIL import Image as pillow
 from strategies import chunked
 
 import bigquant
-from bigquant import tiff_reader, tiling
+from bigquant import tiff_pages, tiling
 from bigquant.errors import InputError
 
 
@@ -160,7 +160,7 @@ def test_zarr_arrays_are_read_in_whole_shards(tmp_path, rng, monkeypatch, axes, 
 
 
 def test_nothing_is_decoded_before_it_is_computed(tiled, monkeypatch):
-    monkeypatch.setattr(tiff_reader, "_OpenPage", None)
+    monkeypatch.setattr(tiff_pages, "OpenPage", None)
     assert bigquant.open_image(tiled).shape == (107, 131, 3)
 
 

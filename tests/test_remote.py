@@ -19,7 +19,7 @@ from outcomes import refused
 from servers import http_folder
 
 import bigquant
-from bigquant import remote
+from bigquant import remote, tiff_page
 from bigquant.bytesource import ByteSource
 from bigquant.remote import public
 
@@ -68,6 +68,17 @@ def test_what_lies_behind_http_is_what_lies_on_the_disk(served, name):
 def test_other_processes_read_it_too(served, name):
     image = bigquant.open_image(f"{served.url}/{name}")
     assert image.sum().compute(scheduler="processes", num_workers=1) == PIXELS.sum()
+
+
+@pytest.mark.parametrize("compression", ["deflate", "zstd", "lzw"])
+def test_a_strip_behind_http_is_unpacked_once(served, monkeypatch, compression):
+    monkeypatch.setattr(tiff_page, "BLOCK_BYTES", 0)
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8)
+    path = served.folder / "strip.tif"
+    tifffile.imwrite(path, pixels, compression=compression, rowsperstrip=300, photometric="rgb")
+    image = bigquant.open_image(f"{served.url}/strip.tif")
+    assert image.staged
+    np.testing.assert_array_equal(image.compute(), pixels)
 
 
 def test_neighbouring_tiles_come_in_one_request(served):

@@ -15,7 +15,7 @@ from outcomes import refused
 from PIL import Image as pillow
 
 import bigquant
-from bigquant import flat_reader, staging
+from bigquant import flat_reader, staging, tiff_page
 from bigquant.cli import main
 
 
@@ -48,7 +48,68 @@ def test_a_single_strip_is_staged(tmp_path, photo, compression, predictor, order
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("compression", ["deflate", "lzw", "zstd"])
+LAYOUTS = {
+    "planes": {"planarconfig": "separate", "rowsperstrip": 321},
+    "strips": {"rowsperstrip": 150},
+    "strips of planes": {"planarconfig": "separate", "rowsperstrip": 150},
+    "tile": {"tile": (336, 80)},
+    "tiles": {"tile": (160, 48)},
+    "tiles of planes": {"planarconfig": "separate", "tile": (160, 48)},
+}
+CODECS = {
+    "none": None,
+    "deflate": "deflate",
+    "lzw": "lzw",
+    "zstd": "zstd",
+    "lzma": "lzma",
+    "packbits": "packbits",
+    "jpegxl": "jpegxl",  # decoded at once
+}
+
+
+KINDS = [(codec, np.uint8, "<") for codec in CODECS]
+KINDS += [(codec, np.float32, ">") for codec in ("deflate", "zstd", "lzma")]
+KINDS += [("deflate", np.uint16, ">")]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("codec", "dtype", "order"), KINDS)
+def test_few_huge_tiles_or_strips_are_staged(tmp_path, photo, layout, codec, dtype, order, capfd):
+    pixels = np.tile(photo[:, :70], (3, 1, 1)).astype(dtype)
+    path, options = tmp_path / "a.tif", LAYOUTS[layout]
+    tifffile.imwrite(
+        path,
+        np.moveaxis(pixels, 2, 0).copy() if "planarconfig" in options else pixels,
+        byteorder=order,
+        compression=CODECS[codec],
+        predictor=codec in ("deflate", "zstd", "lzma", "lzw"),
+        photometric="rgb",
+        metadata=None,
+        **options,
+    )
+    stage = codec != "none" or "tile" in options  # rows that lie as they are need no copy
+    np.testing.assert_array_equal(read(path, stage), pixels)
+    assert capfd.readouterr().err == ""
+
+
+def test_pages_that_are_channels_are_staged_together(tmp_path, photo):
+    path = tmp_path / "a.ome.tif"
+    channels = np.moveaxis(photo, 2, 0).copy()
+    options = {"compression": "deflate", "rowsperstrip": len(photo), "photometric": "minisblack"}
+    names = {"axes": "CYX", "Channel": {"Name": ["Red", "Green", "Blue"]}}
+    tifffile.imwrite(path, channels, metadata=names, **options)
+    np.testing.assert_array_equal(read(path, stage=True), photo)
+
+
+def test_many_large_tiles_are_read_where_they_lie(tmp_path, photo, monkeypatch):
+    monkeypatch.setattr(tiff_page, "BLOCK_BYTES", 0)
+    tifffile.imwrite(tmp_path / "a.tif", photo, tile=(16, 16), compression="deflate")
+    assert not bigquant.open_image(tmp_path / "a.tif").staged
+    monkeypatch.setattr(tiff_page, "_HUGE", 16 * 16 * 3 - 1)
+    assert bigquant.open_image(tmp_path / "a.tif").staged
+
+
+@pytest.mark.parametrize("compression", ["deflate", "lzw", "zstd", "packbits", "lzma"])
 def test_a_strip_that_is_cut_is_one_line(tmp_path, photo, compression):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.tile(photo, (3, 1, 1)), compression=compression, rowsperstrip=321)
@@ -127,6 +188,11 @@ LARGE = {
     "deflate.tif": (700, {"compression": "deflate"}),
     "deflated.tif": (700, {"compression": "deflate", "predictor": True}),
     "lzw.tif": (700, {"compression": "lzw"}),
+    "packbits.tif": (700, {"compression": "packbits"}),
+    "zstd.tif": (700, {"compression": "zstd", "compressionargs": {"level": 1}}),
+    "planes.tif": (700, {"compression": "deflate", "planarconfig": "separate"}),
+    "strips.tif": (700, {"compression": "deflate", "rowsperstrip": SIDE // 2}),
+    "tile.tif": (700, {"compression": "deflate", "tile": (SIDE, SIDE)}),
 }
 
 
@@ -147,7 +213,11 @@ def test_a_hundred_megapixels_are_read_in_bounded_memory(tmp_path, hundred_megap
     most, options = LARGE[name]
     path = tmp_path / name
     if name.endswith("tif"):
-        tifffile.imwrite(path, hundred_megapixels, rowsperstrip=SIDE, photometric="rgb", **options)
+        options = {"rowsperstrip": SIDE, "photometric": "rgb", **options}
+        pixels = hundred_megapixels
+        if "planarconfig" in options:
+            pixels = np.ascontiguousarray(np.moveaxis(pixels, 2, 0))
+        tifffile.imwrite(path, pixels, **options)
     elif name in ("interlaced.png", "lossy.webp"):
         # lossy WebP has no room for the noise of so many pixels
         picture = pyvips.Image.new_from_array(hundred_megapixels).gaussblur(3)

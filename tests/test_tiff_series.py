@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import re
+import struct
+
 import numpy as np
 import pytest
 import tifffile
 from outcomes import refused
+from PIL import Image as pillow
 
 import bigquant
 from bigquant.raster import Selection
@@ -231,6 +236,75 @@ def test_the_mask_of_a_page_is_the_one_after_it(tmp_path):
     for number, mask in enumerate(masks):
         raster = open_tiff(str(path), Selection(page=2 * number))
         np.testing.assert_array_equal(raster.mask[0:96, 0:128, 0:1][..., 0] > 0, mask)
+
+
+# ---------------------------------------------------------------- Hamamatsu's slides
+
+
+def jpeg(pixels, **options):
+    file = io.BytesIO()
+    pillow.fromarray(pixels).save(file, "jpeg", quality=90, subsampling=0, **options)
+    return file.getvalue()
+
+
+def write_ndpi(path, slide, *, starts):
+    """Write a slide as NDPI: a level of a quarter, and what the scanner saw of the glass.
+
+    Each page is one JPEG in one strip; `starts` gives those of its parts of 512 x 8 pixels.
+    """
+    pages = [(slide, 20.0), (np.ascontiguousarray(slide[::4, ::4]), 5.0), (slide[:40, :100], -1.0)]
+    data, pointer = bytearray(b"II*\0" + bytes(8)), 4
+    for pixels, lens in pages:
+        encoded = jpeg(pixels, **({"restart_marker_blocks": 64} if lens == 20 else {}))
+        height, width = pixels.shape[:2]
+        tags = {254: "I", 256: "I", 257: "I", 258: "H", 259: "H", 262: "H", 271: "s", 273: "I"}
+        tags |= {277: "H", 278: "I", 279: "I", 284: "H", 65420: "I", 65421: "f"}
+        values = [0, width, height, (8, 8, 8), 7, 6, b"Hamamatsu\0", len(data)]
+        values += [3, height, len(encoded), 1, 1, lens]
+        entries = list(zip(tags.items(), values, strict=True))
+        if starts and lens == 20:
+            scan = encoded.rindex(b"\xff\xda")
+            first = scan + 2 + int.from_bytes(encoded[scan + 2 : scan + 4], "big")
+            marks = [m.end() for m in re.finditer(rb"\xff[\xd0-\xd7]", encoded[first:])]
+            entries.append(((65426, "I"), (first, *(first + mark for mark in marks))))
+        data += encoded + bytes(-len(encoded) % 8)
+        table = b""
+        for (code, kind), value in entries:
+            parts = value if isinstance(value, tuple) else (value,)
+            stored = value if kind == "s" else struct.pack(f"<{len(parts)}{kind}", *parts)
+            type_, count = {"s": 2, "H": 3, "I": 4, "f": 11}[kind], len(parts)
+            if kind == "s":
+                count = len(value)
+            if len(stored) > 4:
+                offset = len(data)
+                data += stored + bytes(-len(stored) % 8)
+                stored = struct.pack("<I", offset)
+            table += struct.pack("<HHI", code, type_, count) + stored.ljust(4, b"\0")
+        struct.pack_into("<Q", data, pointer, len(data))
+        data += struct.pack("<H", len(entries)) + table
+        pointer = len(data)
+        data += bytes(8 + 4 * len(entries))  # the next directory; upper halves of the offsets
+        data += bytes(-len(data) % 8)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_slide_in_ndpi_is_read_and_not_its_label(tmp_path, starts):
+    y, x = np.mgrid[:96, :2048]
+    slide = np.stack([x // 8 % 256, y * 2 % 256, (x + y) % 256], 2).astype(np.uint8)
+    path = tmp_path / "a.ndpi"
+    write_ndpi(path, slide, starts=starts)
+    seen = [slide, np.ascontiguousarray(slide[::4, ::4]), slide[:40, :100]]
+    expected = [np.asarray(pillow.open(io.BytesIO(jpeg(pixels)))) for pixels in seen]
+    with tifffile.TiffFile(path) as tif:
+        assert tif.is_ndpi
+        assert tif.pages[0].is_tiled == starts
+    np.testing.assert_array_equal(whole(path), expected[0])
+    np.testing.assert_array_equal(whole(path, level=1), expected[1])
+    np.testing.assert_array_equal(whole(path, page=2), expected[2])
+    raster = open_tiff(str(path), Selection())
+    window = raster.windows[8:40, 500:700, 0:3]
+    np.testing.assert_array_equal(window, expected[0][8:40, 500:700])
 
 
 # ---------------------------------------------------------------- sets of files

@@ -14,7 +14,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 import bigquant
-from bigquant import tiff_reader, tiling
+from bigquant import tiff_pages, tiling
 from bigquant.tiling import align, plan_rows, plan_tiles
 
 MIB = 1 << 20
@@ -66,14 +66,14 @@ def test_bands_of_rows_are_as_wide_as_the_image_and_keep_tall_strips_whole(h, w,
 def count_decodes(monkeypatch, path, block_bytes):
     """Compute all blocks of an image; tell its chunks, and how often each tile was decoded."""
     decoded = []
-    place = tiff_reader._OpenPage._place_segment
+    place = tiff_pages.OpenPage._place_segment
 
     def count(page, index, *rest):
         decoded.append(index)
         place(page, index, *rest)
 
     monkeypatch.setattr(tiling, "BLOCK_BYTES", block_bytes)
-    monkeypatch.setattr(tiff_reader._OpenPage, "_place_segment", count)
+    monkeypatch.setattr(tiff_pages.OpenPage, "_place_segment", count)
     image = bigquant.open_image(path)
     image.compute()
     return image.chunks, Counter(decoded)
