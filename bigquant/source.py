@@ -68,6 +68,11 @@ class Source:
         x, y = (float(f"{_MICROMETERS[self.unit] / r:.15g}") for r in self.resolution)
         return y, x
 
+    def profile_of(self, space: str) -> bytes | None:
+        """Get the colour profile if it is one of colours in a space, "RGB" or "GRAY"."""
+        profile = self.icc_profile
+        return profile if profile and profile[16:20] == space.ljust(4).encode() else None
+
     @property
     def georeferenced(self) -> bool:
         """Whether the file says where on Earth its pixels lie."""

@@ -68,8 +68,9 @@ def write_tiff(
 
     While labels fit 8 bits it is a palette image, whatever `content` is. Above, it is an RGB
     (or gray) image, transparent where label 0 is reserved, or with ``content="labels"`` a
-    16-bit gray one. Tile size, resolution, colour profile, orientation and GeoTIFF tags of
-    `source` are kept, and what OME-XML says of the image.
+    16-bit gray one. Tile size (of 16 to 4096 pixels a side), resolution, orientation and
+    GeoTIFF tags of `source` are kept, the colour profile if it is one of such colours, and
+    what OME-XML says of the image.
 
     Parameters
     ----------
@@ -157,6 +158,7 @@ def _assemble(
         shape = (*pixels.shape[:2], *depth)
         description = tiff_ome.describe(shape, dtype, source.pixel_size, source.ome, description)
     indexed = palette is not None and palette.label_dtype == np.uint8
+    shown = "RGB" if indexed or parts.channels == 3 else "GRAY"  # labels of 16 bits have no colour
     tags: tuple[Tag, ...] = source.tags
     if palette and palette.first_label and parts.labels:
         tags = (*tags, (_GDAL_NODATA, 2, 0, "0"))
@@ -171,6 +173,6 @@ def _assemble(
         description=description,
         resolution=source.resolution,
         unit=source.unit,
-        icc_profile=source.icc_profile,
+        icc_profile=source.profile_of(shown) if indexed or parts.channels else None,
         tags=tags,
     )
