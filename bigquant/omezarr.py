@@ -21,6 +21,7 @@ from bigquant.zarr_chunks import COMPRESSOR, encode_chunks
 from bigquant.zarr_shard import codec, encode_shard
 from bigquant.zarr_store import Store
 
+#: Where labels lie in the group of their image; alone they are the group.
 LABELS = "labels/quantized"
 VERSIONS = ("0.5", "0.4")
 _METHODS = {
@@ -58,12 +59,14 @@ def create_group(
         group = zarr.create_group(opened, **kind)
         if content != "labels":
             _create_arrays(group, version, levels, np.dtype(np.uint8), depth)
-            store.make_folders(_rows("", version, levels))
         if content != "image":
-            labels = group.create_group("labels")
-            labels = labels.create_group("quantized", attributes=unfinished)
+            labels = group
+            if content == "both":
+                labels = group.create_group("labels")
+                labels = labels.create_group("quantized", attributes=unfinished)
             _create_arrays(labels, version, levels, label_dtype, None)
-            store.make_folders(_rows(LABELS, version, levels))
+        for part in parts_of(content):
+            store.make_folders(_rows(part, version, levels))
 
 
 def describe_group(
@@ -98,31 +101,60 @@ def describe_group(
     """
     with store.opened() as opened:
         group = zarr.open_group(opened, mode="r+")
+        facts: dict[str, Any] = {
+            "multiscales": [_multiscale("mean", n_levels, pixel_size, channels=True)],
+            "omero": {"channels": _channels(colors.shape[1])},
+        }
         if content != "image":
-            _describe(_subgroup(group, "labels"), version, {"labels": ["quantized"]})
             label: dict[str, Any] = {
                 "version": version,
                 "colors": _label_colors(colors, first_label),
                 "properties": _label_properties(properties, first_label),
             }
-            if content == "both":
-                label["source"] = {"image": "../../"}
             scales = _multiscale("mode", n_levels, pixel_size, channels=False)
             described = {"multiscales": [scales], "image-label": label}
-            _describe(_subgroup(group, LABELS), version, described, {"complete": True})
-        image: dict[str, Any] = {}
-        if content != "labels":
-            image = {
-                "multiscales": [_multiscale("mean", n_levels, pixel_size, channels=True)],
-                "omero": {"channels": _channels(colors.shape[1])},
-            }
-        _describe(group, version, image, {"complete": True, **attributes})
+            if content == "labels":
+                facts = described
+            else:
+                label["source"] = {"image": "../../"}
+                _describe(_subgroup(group, "labels"), version, {"labels": ["quantized"]})
+                _describe(_subgroup(group, LABELS), version, described, {"complete": True})
+        _describe(group, version, facts, {"complete": True, **attributes})
 
 
 def _subgroup(group: zarr.Group, name: str) -> zarr.Group:
     found = group[name]
     assert isinstance(found, zarr.Group)
     return found
+
+
+@dataclass(frozen=True)
+class Part:
+    """The image, or the labels, of a group.
+
+    Parameters
+    ----------
+    path : str
+        Of its levels, in the group.
+    channels : bool
+        Whether these have an axis of channels, as those of the image do.
+    """
+
+    path: str
+    channels: bool
+
+    def folder(self, level: int, version: str) -> str:
+        """Name the folder of the rows of a level."""
+        parts = [self.path] * bool(self.path) + [str(level)] + ["c"] * (version == "0.5")
+        return "/".join(parts + ["0"] * self.channels)
+
+
+def parts_of(content: str) -> list[Part]:
+    """List what a group of that content has: the image first."""
+    image, labels = Part("", channels=True), Part(LABELS, channels=False)
+    return {"both": [image, labels], "image": [image], "labels": [Part("", channels=False)]}[
+        content
+    ]
 
 
 @dataclass(frozen=True)
@@ -134,19 +166,21 @@ class Sink:
     store : Store
     levels : tuple of Level
     version : {"0.5", "0.4"}
+    content : {"both", "image", "labels"}
     """
 
     store: Store
     levels: tuple[Level, ...]
     version: str
+    content: str = "both"
 
     def write(self, level: int, row: int, column: int, block: Block) -> None:
         """Store the block of a level, by its place in the grid of blocks."""
         cut = self.levels[level]
-        for name, pixels in (("", block.colors), (LABELS, block.labels)):
-            if pixels is None:
-                continue
-            folder = _folder(name, level, self.version)
+        for part in parts_of(self.content):
+            pixels = block.colors if part.channels else block.labels
+            assert pixels is not None
+            folder = part.folder(level, self.version)
             if self.version == "0.5":
                 shard = encode_shard(pixels, cut.inner, cut.shard)
                 self.store.put({f"{folder}/{row}/{column}": shard})
@@ -158,30 +192,21 @@ class Sink:
 
     def missing(self) -> list[str]:
         """List the files that are not there: Zarr would read them as zeros, without a word."""
-        with self.store.opened() as opened:
-            group = zarr.open_group(opened, mode="r")
-            names = [name for name in ("", LABELS) if f"{name}/0".strip("/") in group]
         found = self.store.names()
         files = (
-            f"{_folder(name, number, self.version)}/{row}/{column}"
-            for name in names
+            f"{part.folder(number, self.version)}/{row}/{column}"
+            for part in parts_of(self.content)
             for number, level in enumerate(self.levels)
             for row, column in np.ndindex(_grid(level, self.version))
         )
         return [file for file in files if file not in found]
 
 
-def _folder(name: str, level: int, version: str) -> str:
-    """Name the folder of the rows of a level of the image (of no name) or of the labels."""
-    parts = [name] * bool(name) + [str(level)] + ["c"] * (version == "0.5") + ["0"] * (not name)
-    return "/".join(parts)
-
-
-def _rows(name: str, version: str, levels: Sequence[Level]) -> Iterator[str]:
+def _rows(part: Part, version: str, levels: Sequence[Level]) -> Iterator[str]:
     """Name the folders of all rows of files."""
     for number, level in enumerate(levels):
         for row in range(_grid(level, version)[0]):
-            yield f"{_folder(name, number, version)}/{row}"
+            yield f"{part.folder(number, version)}/{row}"
 
 
 def _grid(level: Level, version: str) -> tuple[int, int]:

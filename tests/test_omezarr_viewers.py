@@ -23,6 +23,7 @@ import tifffile
 import zarr
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
+from ome_zarr_models import open_ome_zarr
 from PIL import ImageColor
 from test_scale import peak_megabytes
 
@@ -79,13 +80,13 @@ def make_input(case, folder):
     return open_image(path), np.dstack([pixels, 255 * ~hidden])
 
 
-def write(case, version, folder):
+def write(case, version, folder, **options):
     """Write an output; what must stand in it is computed by slow, obvious code."""
     image, with_alpha = make_input(case, folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PaletteWarning)  # few pixels have few colours
         result = quantize(image, CASES[case][1])
-    result.to_zarr(folder / "out.zarr", ome_zarr=version)
+    result.to_zarr(folder / "out.zarr", ome_zarr=version, **options)
     palette = result.palette
     labels = reference.labels(with_alpha, palette.colors, palette.first_label)
     levels = reference.pyramid(labels, palette.table, bool(palette.first_label))
@@ -113,9 +114,9 @@ def assert_levels(output, images, labels):
         assert label.dtype == output.palette.label_dtype
 
 
-def label_facts(path):
+def label_facts(path, name=LABELS):
     """What is said of the labels, by their values."""
-    attributes = zarr.open_group(path / LABELS, mode="r").attrs.asdict()
+    attributes = zarr.open_group(path / name, mode="r").attrs.asdict()
     facts = attributes.get("ome", attributes)["image-label"]
     colors = {entry["label-value"]: entry["rgba"] for entry in facts["colors"]}
     properties = {entry.pop("label-value"): entry for entry in facts["properties"]}
@@ -223,6 +224,30 @@ def test_the_reader_of_ome_zarr_finds_image_labels_and_colors(output):
     assert {value: [round(255 * part) for part in shown[value]] for value in shown} == colors
     assert label.metadata["properties"] == properties
     assert len(image.metadata["colormap"]) == len(images[0])
+
+
+def test_labels_alone_are_the_group_itself_for_everyone(version, tmp_path):
+    output = write("RGBA with transparent parts", version, tmp_path, content="labels")
+    expected = [labels for labels, _ in output.levels]
+    models, group = MODELS[version], zarr.open_group(output.path, mode="r")
+    assert isinstance(open_ome_zarr(group), models.image_label.ImageLabel)
+    assert models.image.Image.from_zarr(group).labels is None
+    (node,) = Reader(parse_url(output.path))()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from napari_ome_zarr import napari_get_reader
+
+        ((layer, facts, kind),) = napari_get_reader(str(output.path))(str(output.path))
+    assert kind == "labels"
+    for levels in (node.data, layer):
+        for found, wanted in zip(levels, expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+    colors, _ = label_facts(output.path, "")
+    for shown in (node.metadata["color"], facts["colormap"]):
+        assert {v: [round(255 * part) for part in shown[v]] for v in shown} == colors
+    assert inspect(output.path)["format"] == "OME-Zarr"
+    np.testing.assert_array_equal(open_image(output.path, level=1)[..., 0], expected[1])
+    assert Palette.load(output.path.with_name("out.zarr.palette.json")).k == len(colors) - 1
 
 
 @pytest.mark.skipif(not shutil.which("gdal_translate"), reason="gdal_translate is not installed")
