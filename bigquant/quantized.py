@@ -151,7 +151,9 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
 
         A palette image while labels fit 8 bits; above, RGB, or 16-bit gray labels with
         ``content="labels"``. Tile size, resolution, colour profile and georeference are kept.
-        The result is as of `to_zarr`.
+        An xarray object has one if a coordinate names its CRS, as rioxarray's "spatial_ref"
+        does, and y and x are evenly spaced; a CRS without an EPSG code stands beside the file,
+        in NAME.tif.aux.xml. The result is as of `to_zarr`.
 
         Parameters
         ----------

@@ -16,6 +16,7 @@ from bigquant import tiff_ome, tiff_writer
 from bigquant.atomic import check_target, complete_or_nothing
 from bigquant.errors import InputError
 from bigquant.gdal_names import names_path, save_names
+from bigquant.georeference import Tag
 from bigquant.levels import Content, settle, write_levels
 from bigquant.outputs import (
     check_complete,
@@ -26,7 +27,7 @@ from bigquant.outputs import (
 )
 from bigquant.palette import Palette
 from bigquant.rests import Rests
-from bigquant.source import Source, Tag
+from bigquant.source import Source
 from bigquant.tiff_parts import COMPRESSIONS, Sink
 from bigquant.tiling import Level, plan_pyramid, plan_tiff
 
@@ -93,12 +94,12 @@ def write_tiff(
         table=palette.table,
     )
     names = ["nodata"] * palette.first_label + palette.hex if cog and not painted else []
-    beside = [names_path(path)] if names else []
+    beside = [names_path(path)] if names or source.crs else []
     with temporary_output(
         path, *beside, with_palette=with_palette, overwrite=overwrite, plan=plan
     ) as temporary:
-        if names:
-            save_names(names_path(temporary), names)
+        if beside:
+            save_names(names_path(temporary), names, source.crs)
         tiers = plan_tiff(labels.chunks, source.tile)
         sink = Sink(str(temporary.parent), tuple(itertools.chain(*tiers)), compression, cog)
         rests = keep_rests(temporary, palette, plan)
@@ -107,7 +108,7 @@ def write_tiff(
         _assemble(temporary, labels, parts, sink, source, palette)
         if with_palette:
             palette_path(temporary).write_bytes(palette.encode())
-    if overwrite and not names:  # what GDAL and QGIS noted of the old file
+    if overwrite and not beside:  # what GDAL and QGIS noted of the old file
         names_path(path).unlink(missing_ok=True)
     return palette
 
