@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,10 @@ PLACE = {PIXEL_SCALE, MATRIX, KEYS, RPC}
 COPIED = (PIXEL_SCALE, TIE_POINTS, MATRIX, KEYS, 34736, 34737, RPC)
 _MODEL, _RASTER, _GEOGRAPHIC, _PROJECTED, _UNIT = 1024, 1025, 2048, 3072, 3076
 _DOUBLE, _SHORT = 12, 3
+#: What tags say is said of the centres of pixels, not of their corners.
+_POINT = 2
+#: Place of a number among the coefficients of RPCs.
+_SAMPLE_SCALE = 8
 #: EPSG codes; what is above is the user's own.
 _CODES = range(1024, 32767)
 _METERS = {9001: 1.0, 9002: 0.3048, 9003: 1200 / 3937}
@@ -94,7 +98,34 @@ def has_transform(tags: Iterable[Tag]) -> bool:
     return any(code in (PIXEL_SCALE, TIE_POINTS, MATRIX) for code, *_ in tags)
 
 
-def transform_of(tags: tuple[Tag, ...]) -> Transform | None:
+def reduce_place(tags: Sequence[Tag], x: float, y: float) -> tuple[Tag, ...]:
+    """Fit tags to an image of pixels that are so many times as wide and as high."""
+    # what is said of the centres of pixels is not true of the centres of larger ones
+    off = 0.5 if _keys_of(tags).get(_RASTER) == _POINT else 0.0
+    reduced = []
+    for code, kind, count, value in tags:
+        numbers = list(_numbers(tags, code))
+        if code == PIXEL_SCALE and len(numbers) >= 2:
+            numbers[:2] = numbers[0] * x, numbers[1] * y
+        elif code == TIE_POINTS:
+            for axis, times in ((0, x), (1, y)):
+                numbers[axis::6] = [(place + off) / times - off for place in numbers[axis::6]]
+        elif code == MATRIX and len(numbers) == 16:
+            for row in (0, 4, 8):
+                across, down = numbers[row : row + 2]
+                numbers[row : row + 2] = across * x, down * y
+                numbers[row + 3] += off * (across * (x - 1) + down * (y - 1))
+        elif code == RPC and len(numbers) > _SAMPLE_SCALE:
+            for offset, scale, times in ((2, 7, y), (3, _SAMPLE_SCALE, x)):
+                numbers[offset] = (numbers[offset] + 0.5) / times - 0.5
+                numbers[scale] /= times
+        else:
+            numbers = []
+        reduced.append((code, kind, count, tuple(numbers) or value))
+    return tuple(reduced)
+
+
+def transform_of(tags: Sequence[Tag]) -> Transform | None:
     """Find the affine transform, from pixels' corners, that tags say; None without one."""
     scale, ties, matrix = (_numbers(tags, code) for code in (PIXEL_SCALE, TIE_POINTS, MATRIX))
     if len(scale) >= 2 and len(ties) == 6:
@@ -104,20 +135,20 @@ def transform_of(tags: tuple[Tag, ...]) -> Transform | None:
         dx, rx, x, ry, dy, y = (matrix[i] for i in (0, 1, 3, 4, 5, 7))
     else:
         return None
-    if _keys_of(tags).get(_RASTER) == 2:  # what is said is said of pixels' centres
+    if _keys_of(tags).get(_RASTER) == _POINT:  # what is said is said of pixels' centres
         x, y = x - (dx + rx) / 2, y - (ry + dy) / 2
     transform = (x, dx, rx, y, ry, dy)
     return transform if all(map(math.isfinite, transform)) else None
 
 
-def epsg_of(tags: tuple[Tag, ...]) -> int | None:
+def epsg_of(tags: Sequence[Tag]) -> int | None:
     """Find the EPSG code of the CRS that tags name; None where they describe it otherwise."""
     keys = _keys_of(tags)
     code = keys.get({1: _PROJECTED, 2: _GEOGRAPHIC}.get(keys.get(_MODEL, 1), 0))
     return code if code in _CODES else None
 
 
-def ground_size(tags: tuple[Tag, ...]) -> tuple[float, float] | None:
+def ground_size(tags: Sequence[Tag]) -> tuple[float, float] | None:
     """Height and width of a pixel in meters, where tags say a unit of length."""
     transform, keys = transform_of(tags), _keys_of(tags)
     meters = _METERS.get(keys.get(_UNIT, 0))
@@ -129,14 +160,14 @@ def ground_size(tags: tuple[Tag, ...]) -> tuple[float, float] | None:
     return (y, x) if min(y, x) > 0 and max(y, x) < math.inf else None
 
 
-def _keys_of(tags: tuple[Tag, ...]) -> dict[int, int]:
+def _keys_of(tags: Sequence[Tag]) -> dict[int, int]:
     """Get those of GeoTIFF's keys that are short numbers."""
-    found = [int(number) for number in _numbers(tags, KEYS)]
+    found = [int(number) if math.isfinite(number) else 0 for number in _numbers(tags, KEYS)]
     entries = zip(found[4::4], found[5::4], found[7::4], strict=False)
     return {key: value for key, location, value in entries if location == 0}
 
 
-def _numbers(tags: tuple[Tag, ...], code: int) -> tuple[float, ...]:
+def _numbers(tags: Sequence[Tag], code: int) -> tuple[float, ...]:
     """Get the value of a tag; nothing where it is not there, or holds no numbers."""
     for found, _, _, value in tags:
         if found == code and isinstance(value, tuple):

@@ -7,7 +7,7 @@ from typing import Any
 
 import tifffile
 
-from bigquant.georeference import COPIED, MATRIX, PIXEL_SCALE, RPC, TIE_POINTS, Tag, has_transform
+from bigquant.georeference import COPIED, Tag, has_transform, reduce_place
 
 _ORIENTATION = 274
 _UNITS = {2: "inch", 3: "centimeter"}
@@ -109,9 +109,7 @@ def _copied_tags(
         tags += world
     if tags and page.tags.valueof(_ORIENTATION, default=1) != 1:
         tags.insert(0, _tag(page, _ORIENTATION))
-    if reduced != (1, 1):
-        tags = [(*tag[:3], _reduce(tag[0], tag[3], reduced)) for tag in tags]
-    return tuple(tags)
+    return tuple(tags) if reduced == (1, 1) else reduce_place(tags, *reduced)
 
 
 def _tag(page: tifffile.TiffPage, code: int) -> Tag:
@@ -119,22 +117,6 @@ def _tag(page: tifffile.TiffPage, code: int) -> Tag:
     count = 0 if isinstance(tag.value, str) else tag.count
     value = int(tag.value) if isinstance(tag.value, int) else tag.value
     return code, int(tag.dtype), count, value
-
-
-def _reduce(code: int, value: Any, reduced: tuple[float, float]) -> Any:
-    """Fit a georeference to an image of fewer, larger pixels."""
-    x, y = reduced
-    if code == RPC and isinstance(value, tuple) and len(value) > 8:
-        line, sample = (value[2] + 0.5) / y - 0.5, (value[3] + 0.5) / x - 0.5  # of pixels' centres
-        return (*value[:2], line, sample, *value[4:7], value[7] / y, value[8] / x, *value[9:])
-    factors: tuple[float, ...] = {
-        PIXEL_SCALE: (x, y, 1),
-        TIE_POINTS: (1 / x, 1 / y, 1, 1, 1, 1),
-        MATRIX: (x, y, 1, 1),
-    }.get(code, ())
-    if not factors or not isinstance(value, tuple):
-        return value
-    return tuple(v * factors[i % len(factors)] for i, v in enumerate(value))
 
 
 def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:

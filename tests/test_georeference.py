@@ -16,8 +16,10 @@ from cogs import gdalinfo, needs_gdal, problems, read
 from rasterio.enums import Resampling
 from rasterio.rpc import RPC
 from rasterio.shutil import copy
+from rasterio.transform import Affine
 
 from bigquant import open_image, quantize
+from bigquant.georeference import transform_of
 
 KEYS = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32632)  # UTM zone 32N
 PLACE = (
@@ -105,6 +107,25 @@ def test_a_level_of_a_pyramid_lies_where_the_image_lies(landscape, tmp_path):
         assert after.shape == (550, 450)
         assert after.bounds == before.bounds
         assert after.res == (1.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    "transform", [Affine(10, 0, 5e5, 0, -10, 5e6), Affine(1e-4, 2e-5, 10, 3e-5, -1e-4, 50)]
+)
+@pytest.mark.parametrize("meant", ["Area", "Point"])
+def test_a_level_lies_where_gdal_has_it(transform, meant, tmp_path, rng):
+    form = {"width": 48, "height": 64, "count": 1, "dtype": "uint8", "driver": "GTiff"}
+    with rasterio.open(tmp_path / "in.tif", "w", **form, crs=32633, transform=transform) as file:
+        file.write(rng.integers(0, 256, (1, 64, 48), np.uint8))
+        file.update_tags(AREA_OR_POINT=meant)
+        file.build_overviews([2], Resampling.nearest)
+    for level, options in enumerate([{}, {"overview_level": 0}]):
+        image = open_image(tmp_path / "in.tif", level=level)
+        quantize(image, 4).to_tiff(tmp_path / "o.tif", overwrite=True)
+        with rasterio.open(tmp_path / "in.tif", **options) as file:
+            assert place_of(tmp_path / "o.tif")[1].almost_equals(file.transform, 1e-12)
+            found = transform_of(image.source.tags)
+            assert found == pytest.approx(file.transform.to_gdal(), rel=1e-12)
 
 
 def test_nodata_does_not_eat_edges_and_no_level_invents_a_label(landscape, tmp_path):
