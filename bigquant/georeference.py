@@ -152,7 +152,7 @@ def ground_size(tags: Sequence[Tag]) -> tuple[float, float] | None:
     """Height and width of a pixel in meters, where tags say a unit of length."""
     transform, keys = transform_of(tags), _keys_of(tags)
     meters = _METERS.get(keys.get(_UNIT, 0))
-    if transform is None or meters is None or keys.get(_MODEL) != 1:
+    if transform is None or meters is None or keys.get(_MODEL, 1) != 1:
         return None
     _, dx, rx, _, ry, dy = transform
     # 15 digits: feet come without the noise of the product

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bigquant.georeference import PLACE, Tag
+from bigquant.georeference import PLACE, Tag, ground_size
 from bigquant.xarray_frame import Frame
 
 _MICROMETERS = {"inch": 25400.0, "centimeter": 10000.0}
@@ -66,6 +66,13 @@ class Source:
         # 15 digits: what a file gives as 0.499 micrometers comes back as that
         x, y = (float(f"{_MICROMETERS[self.unit] / r:.15g}") for r in self.resolution)
         return y, x
+
+    @property
+    def scale(self) -> tuple[float, float, str] | None:
+        """Height and width of a pixel, and their unit: on the ground, where that is known."""
+        if size := ground_size(self.tags):
+            return (*size, "meter")
+        return (*self.pixel_size, "micrometer") if self.pixel_size else None
 
     def profile_of(self, space: str) -> bytes | None:
         """Get the colour profile if it is one of colours in a space, "RGB" or "GRAY"."""
