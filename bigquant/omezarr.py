@@ -15,7 +15,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from bigquant.omezarr_metadata import image_facts, label_facts
+from bigquant.omezarr_metadata import image_facts, label_facts, value_facts
 from bigquant.pyramid import Block
 from bigquant.tiling import Level
 from bigquant.zarr_chunks import COMPRESSOR, encode_chunks
@@ -23,7 +23,6 @@ from bigquant.zarr_place import Place
 from bigquant.zarr_shard import codec, encode_shard
 from bigquant.zarr_store import Store
 
-#: Where labels lie in the group of their image; alone they are the group.
 LABELS = "labels/quantized"
 VERSIONS = ("0.5", "0.4")
 
@@ -56,14 +55,12 @@ def create_group(
         group = zarr.create_group(opened, **kind)
         if content != "labels":
             _create_arrays(group, version, levels, np.dtype(np.uint8), depth)
+            store.make_folders(_rows("", version, levels))
         if content != "image":
-            labels = group
-            if content == "both":
-                labels = group.create_group("labels")
-                labels = labels.create_group("quantized", attributes=unfinished)
+            labels = group.create_group("labels")
+            labels = labels.create_group("quantized", attributes=unfinished)
             _create_arrays(labels, version, levels, label_dtype, None)
-        for part in parts_of(content):
-            store.make_folders(_rows(part, version, levels))
+            store.make_folders(_rows(LABELS, version, levels))
 
 
 def describe_group(
@@ -101,20 +98,20 @@ def describe_group(
     """
     with store.opened() as opened:
         group = zarr.open_group(opened, mode="r+")
-        if place:
-            for part in parts_of(content):
-                place.store(group, part.path, version)
-        facts = image_facts(n_levels, scale, colors.shape[1])
         if content != "image":
-            described = label_facts(n_levels, scale, colors, properties, first_label)
-            label = described["image-label"]
-            label["version"] = version
-            if content == "labels":
-                facts = described
-            else:
-                label["source"] = {"image": "../../"}
-                _describe(_subgroup(group, "labels"), version, {"labels": ["quantized"]})
-                _describe(_subgroup(group, LABELS), version, described, {"complete": True})
+            _describe(_subgroup(group, "labels"), version, {"labels": ["quantized"]})
+            labels = _subgroup(group, LABELS)
+            facts = label_facts(n_levels, scale, colors, properties, first_label)
+            facts["image-label"] |= {"version": version, "source": {"image": "../../"}}
+            _describe(labels, version, facts, {"complete": True})
+            if place:
+                place.store(labels, version)
+        if content == "labels":  # so that there is an image under the group's own name
+            facts = value_facts(n_levels, scale, LABELS, first_label + len(colors) - 1)
+        else:
+            facts = image_facts(n_levels, scale, colors.shape[1])
+            if place:
+                place.store(group, version)
         _describe(group, version, facts, {"complete": True, **attributes})
 
 
@@ -122,34 +119,6 @@ def _subgroup(group: zarr.Group, name: str) -> zarr.Group:
     found = group[name]
     assert isinstance(found, zarr.Group)
     return found
-
-
-@dataclass(frozen=True)
-class Part:
-    """The image, or the labels, of a group.
-
-    Parameters
-    ----------
-    path : str
-        Of its levels, in the group.
-    channels : bool
-        Whether these have an axis of channels, as those of the image do.
-    """
-
-    path: str
-    channels: bool
-
-    def folder(self, level: int, version: str) -> str:
-        """Name the folder of the rows of a level."""
-        parts = [self.path] * bool(self.path) + [str(level)] + ["c"] * (version == "0.5")
-        return "/".join(parts + ["0"] * self.channels)
-
-
-def parts_of(content: str) -> list[Part]:
-    """List what a group of that content has: the image first."""
-    if content == "both":
-        return [Part("", channels=True), Part(LABELS, channels=False)]
-    return [Part("", channels=content == "image")]
 
 
 @dataclass(frozen=True)
@@ -161,21 +130,19 @@ class Sink:
     store : Store
     levels : tuple of Level
     version : {"0.5", "0.4"}
-    content : {"both", "image", "labels"}
     """
 
     store: Store
     levels: tuple[Level, ...]
     version: str
-    content: str = "both"
 
     def write(self, level: int, row: int, column: int, block: Block) -> None:
         """Store the block of a level, by its place in the grid of blocks."""
         cut = self.levels[level]
-        for part in parts_of(self.content):
-            pixels = block.colors if part.channels else block.labels
-            assert pixels is not None
-            folder = part.folder(level, self.version)
+        for name, pixels in (("", block.colors), (LABELS, block.labels)):
+            if pixels is None:
+                continue
+            folder = _folder(name, level, self.version)
             if self.version == "0.5":
                 shard = encode_shard(pixels, cut.inner, cut.shard)
                 self.store.put({f"{folder}/{row}/{column}": shard})
@@ -187,21 +154,30 @@ class Sink:
 
     def missing(self) -> list[str]:
         """List the files that are not there: Zarr would read them as zeros, without a word."""
+        with self.store.opened() as opened:
+            group = zarr.open_group(opened, mode="r")
+            names = [name for name in ("", LABELS) if f"{name}/0".strip("/") in group]
         found = self.store.names()
         files = (
-            f"{part.folder(number, self.version)}/{row}/{column}"
-            for part in parts_of(self.content)
+            f"{_folder(name, number, self.version)}/{row}/{column}"
+            for name in names
             for number, level in enumerate(self.levels)
             for row, column in np.ndindex(_grid(level, self.version))
         )
         return [file for file in files if file not in found]
 
 
-def _rows(part: Part, version: str, levels: Sequence[Level]) -> Iterator[str]:
+def _folder(name: str, level: int, version: str) -> str:
+    """Name the folder of the rows of a level of the image (of no name) or of the labels."""
+    parts = [name] * bool(name) + [str(level)] + ["c"] * (version == "0.5") + ["0"] * (not name)
+    return "/".join(parts)
+
+
+def _rows(name: str, version: str, levels: Sequence[Level]) -> Iterator[str]:
     """Name the folders of all rows of files."""
     for number, level in enumerate(levels):
         for row in range(_grid(level, version)[0]):
-            yield f"{part.folder(number, version)}/{row}"
+            yield f"{_folder(name, number, version)}/{row}"
 
 
 def _grid(level: Level, version: str) -> tuple[int, int]:

@@ -26,6 +26,16 @@ def image_facts(n_levels: int, scale: Scale | None, depth: int) -> dict[str, Any
     }
 
 
+def value_facts(n_levels: int, scale: Scale | None, path: str, largest: int) -> dict[str, Any]:
+    """Describe the labels at a path as a gray image, for programs that want one in any group."""
+    scales = _multiscale("mode", n_levels, scale, channels=False)
+    for dataset in scales["datasets"]:
+        dataset["path"] = f"{path}/{dataset['path']}"
+    window = {"min": 0, "max": 255 if largest < 256 else 65535, "start": 0, "end": max(1, largest)}
+    channel = {"label": "labels", "color": "FFFFFF", "active": True, "window": window}
+    return {"multiscales": [scales], "omero": {"channels": [channel]}}
+
+
 def label_facts(
     n_levels: int,
     scale: Scale | None,

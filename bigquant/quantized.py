@@ -111,8 +111,8 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
             group's attribute ``bigquant.complete`` is false until then, and `open_image`
             refuses it; what is to be replaced is gone as soon as the writing begins.
         content : {"both", "image", "labels"}
-            The quantized image (c, y, x) and ``labels/quantized`` (y, x), or one of both,
-            which then is the group itself.
+            The quantized image (c, y, x), ``labels/quantized`` (y, x), or both. Labels alone
+            are the group's image, too.
         ome_zarr : {"0.5", "0.4"}
             Version of the format; 0.4 (Zarr v2, without shards) is for older viewers.
         overwrite : bool

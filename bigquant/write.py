@@ -65,8 +65,8 @@ def write_zarr(
         Of `remap_and_tally`, where the palette does not know the image's numbers yet: they are
         computed along with the labels, and taken.
     content : {"both", "image", "labels"}
-        The image (c, y, x) of the palette's colours and ``labels/quantized`` (y, x), or one
-        of both, which then is the group itself.
+        The image (c, y, x) of the palette's colours, ``labels/quantized`` (y, x), or both.
+        Labels alone are the group's image, too.
     ome_zarr : {"0.5", "0.4"}
         0.5 is Zarr v3 in shards, 0.4 is Zarr v2.
     overwrite : bool
@@ -110,7 +110,7 @@ def write_zarr(
                 content=content,
             )
         rests = keep_rests(temporary, palette, plan) if temporary else None
-        sink = omezarr.Sink(store, levels, ome_zarr, content)
+        sink = omezarr.Sink(store, levels, ome_zarr)
         counted = write_levels(labels, tiers, parts, sink, shown, rests=rests, tally=tally)
         check_complete(shown, sink.missing())
         palette = _with_tally(palette, counted)

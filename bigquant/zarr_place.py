@@ -40,10 +40,9 @@ class Place:
             crs = {"url": _EPSG.format(code)}
         return cls(crs, (transform[3], transform[5]), (transform[0], transform[1]))
 
-    def store(self, group: zarr.Group, path: str, version: str) -> None:
-        """Store it with the image or the labels whose levels lie at a path in a group."""
-        within = f"{path}/" if path else ""
-        array = group[f"{within}0"]
+    def store(self, group: zarr.Group, version: str) -> None:
+        """Store it with the levels of an image or of labels."""
+        array = group["0"]
         assert isinstance(array, zarr.Array)
         if self.crs:
             array.update_attributes({"_CRS": dict(self.crs)})
@@ -53,4 +52,4 @@ class Place:
             if version == "0.4":
                 kind = {"attributes": {"_ARRAY_DIMENSIONS": [name]}}
             centers = edge + step * (np.arange(length) + 0.5)
-            group.create_array(f"{within}{name}", data=centers, overwrite=True, **kind)
+            group.create_array(name, data=centers, overwrite=True, **kind)

@@ -67,7 +67,7 @@ def test_a_palette_of_any_size(rng, k, tmp_path):
     palette = Palette.from_colors(colors, first_label=1)
     result = palette.apply(da.from_array(image, chunks=(16, 30, 3)))
     written = result.to_zarr(tmp_path / "out.zarr", content="labels")
-    labels = zarr.open_array(tmp_path / "out.zarr/0")[:]
+    labels = zarr.open_array(tmp_path / "out.zarr/labels/quantized/0")[:]
     expected = np.concatenate([reference.labels(row[None], colors, 1) for row in image])
     np.testing.assert_array_equal(labels, expected)
     assert_numbers_are_of(written, image, labels)

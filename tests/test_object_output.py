@@ -106,7 +106,7 @@ def test_what_is_there_is_replaced_when_that_is_allowed_and_only_a_zarr(memory, 
     assert bytes_behind(memory, "/bucket") == before
     result.to_zarr(URL, content="labels", overwrite=True)
     np.testing.assert_array_equal(open_image(URL)[..., 0], result.labels)
-    assert not memory.exists("/bucket/out.zarr/labels")
+    assert not memory.exists("/bucket/out.zarr/0")
     memory.pipe_file("/bucket/thesis/chapter", b"1")
     with pytest.raises(InputError, match="no Zarr: it is not replaced"):
         result.to_zarr("memory://bucket/thesis", overwrite=True)

@@ -23,7 +23,6 @@ import tifffile
 import zarr
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
-from ome_zarr_models import open_ome_zarr
 from PIL import ImageColor
 from test_scale import peak_megabytes
 
@@ -114,9 +113,9 @@ def assert_levels(output, images, labels):
         assert label.dtype == output.palette.label_dtype
 
 
-def label_facts(path, name=LABELS):
+def label_facts(path):
     """What is said of the labels, by their values."""
-    attributes = zarr.open_group(path / name, mode="r").attrs.asdict()
+    attributes = zarr.open_group(path / LABELS, mode="r").attrs.asdict()
     facts = attributes.get("ome", attributes)["image-label"]
     colors = {entry["label-value"]: entry["rgba"] for entry in facts["colors"]}
     properties = {entry.pop("label-value"): entry for entry in facts["properties"]}
@@ -226,28 +225,29 @@ def test_the_reader_of_ome_zarr_finds_image_labels_and_colors(output):
     assert len(image.metadata["colormap"]) == len(images[0])
 
 
-def test_labels_alone_are_the_group_itself_for_everyone(version, tmp_path):
+def test_labels_alone_open_under_the_name_of_the_group(version, tmp_path):
     output = write("RGBA with transparent parts", version, tmp_path, content="labels")
     expected = [labels for labels, _ in output.levels]
     models, group = MODELS[version], zarr.open_group(output.path, mode="r")
-    assert isinstance(open_ome_zarr(group), models.image_label.ImageLabel)
-    assert models.image.Image.from_zarr(group).labels is None
-    (node,) = Reader(parse_url(output.path))()
+    image = models.image.Image.from_zarr(group)
+    assert image.labels.ome_attributes.labels == ["quantized"]
+    assert models.image_label.ImageLabel.from_zarr(group[LABELS])
+    nodes = read_nodes(output.path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from napari_ome_zarr import napari_get_reader
 
-        ((layer, facts, kind),) = napari_get_reader(str(output.path))(str(output.path))
-    assert kind == "labels"
-    for levels in (node.data, layer):
+        layers = napari_get_reader(str(output.path))(str(output.path))
+    assert [kind for _, _, kind in layers] == ["image", "labels"]
+    for levels in (*(node.data for node in nodes), *(data for data, _, _ in layers)):
         for found, wanted in zip(levels, expected, strict=True):
             np.testing.assert_array_equal(found, wanted)
-    colors, _ = label_facts(output.path, "")
-    for shown in (node.metadata["color"], facts["colormap"]):
+    colors, _ = label_facts(output.path)
+    for shown in (nodes[1].metadata["color"], layers[1][1]["colormap"]):
         assert {v: [round(255 * part) for part in shown[v]] for v in shown} == colors
+    assert np.ravel(layers[0][1]["contrast_limits"]).tolist() == [0, output.palette.k]
     assert inspect(output.path)["format"] == "OME-Zarr"
     np.testing.assert_array_equal(open_image(output.path, level=1)[..., 0], expected[1])
-    assert Palette.load(output.path.with_name("out.zarr.palette.json")).k == len(colors) - 1
 
 
 @pytest.mark.skipif(not shutil.which("gdal_translate"), reason="gdal_translate is not installed")

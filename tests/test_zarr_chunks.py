@@ -76,7 +76,7 @@ def test_no_chunk_has_two_writers_for_chunks_of_any_kind(tmp_path_factory, rows,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FolderStore, "put", record)
         write_zarr(path, lazy, PALETTE, Source(), content="labels", ome_zarr="0.4")
-    stored = zarr.open_array(path / "0", mode="r")
+    stored = zarr.open_array(path / omezarr.LABELS / "0", mode="r")
     np.testing.assert_array_equal(stored[:], labels)
     assert len(set(written)) == len(written) > 0
     files = [f for f in path.rglob("*") if f.is_file() and not f.name.startswith(".")]

@@ -48,8 +48,8 @@ def test_gdal_finds_the_place_of_image_and_labels(crs, transform, tmp_path):
         assert found == (CRS.from_user_input(crs) if crs else None)
         assert where.almost_equals(transform, 1e-9)
     write(tmp_path, crs=crs, transform=transform, content="labels", overwrite=True)
-    assert place_of(tmp_path / "o.zarr", "0")[1].almost_equals(transform, 1e-9)
-    assert place_of(tmp_path / "o.zarr", "1")[1].is_identity  # its coordinates have no room
+    assert place_of(tmp_path / "o.zarr", f"{LABELS}/0")[1].almost_equals(transform, 1e-9)
+    assert place_of(tmp_path / "o.zarr", f"{LABELS}/1")[1].is_identity  # has no coordinates
 
 
 def test_a_rotated_image_has_none_rather_than_a_wrong_one(tmp_path):
