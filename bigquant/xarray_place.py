@@ -29,7 +29,7 @@ def find_place(frame: Frame) -> tuple[tuple[Tag, ...], str | None]:
     Returns
     -------
     tags : tuple of Tag
-        None where no CRS and no transform is named: what x and y count then is not known.
+        Empty where no CRS and no transform is named: what x and y count then is not known.
     crs : str, optional
         WKT of a CRS without an EPSG code, which tags cannot name.
     """
