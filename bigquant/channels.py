@@ -15,7 +15,6 @@ from bigquant.raster import Raster, Windows
 from bigquant.source import Source
 
 _ORIENTATION = 274
-_GEOTIFF = range(33550, 34738)
 #: Orientation of TIFF and EXIF -> whether to swap the axes, then flip y, flip x.
 _TURNS = {
     1: (False, False, False),
@@ -296,8 +295,7 @@ def _greatest(raster: Raster) -> float | None:
 
 def _turn_of(raster: Raster) -> tuple[bool, bool, bool]:
     """Leave georeferenced images as they are stored, which is how GDAL takes them."""
-    geo = any(code in _GEOTIFF for code, *_ in raster.source.tags)
-    return _UPRIGHT if geo else _TURNS[raster.orientation]
+    return _UPRIGHT if raster.source.tags else _TURNS[raster.orientation]
 
 
 def _upright(source: Source, turn: tuple[bool, bool, bool]) -> Source:

@@ -196,8 +196,8 @@ def save_png(
     options: dict[str, Any] = {"pnginfo": facts, "dpi": _dots_per_inch(source)}
     if transparent:
         options["transparency"] = 0
-    profile = source.icc_profile
-    if profile and profile[16:20] == b"RGB ":  # a palette's colours are RGB, of gray images too
+    profile = source.profile_of("RGB")  # a palette's colours are RGB, of gray images too
+    if profile:
         options["icc_profile"] = profile
     picture.save(path, "PNG", **options)
 

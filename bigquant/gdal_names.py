@@ -1,4 +1,4 @@
-"""Names of labels for GDAL and QGIS: a TIFF has no place for them, so they stand beside it."""
+"""What a TIFF has no place for, beside it for GDAL and QGIS: names of labels, an odd CRS."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ def names_path(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.abspath(path) + ".aux.xml")
 
 
-def save_names(path: str | os.PathLike[str], names: Sequence[str]) -> None:
-    """Write the side file of a raster of one band; `names` are of the labels 0, 1, ..."""
+def save_names(path: str | os.PathLike[str], names: Sequence[str], crs: str | None) -> None:
+    """Write the side file of a raster: names of the labels 0, 1, ... if any, a CRS if any."""
     root = ElementTree.Element("PAMDataset")
-    band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
-    categories = ElementTree.SubElement(band, "CategoryNames")
-    for name in names:
-        ElementTree.SubElement(categories, "Category").text = name
+    if crs:
+        ElementTree.SubElement(root, "SRS").text = crs
+    if names:
+        band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
+        categories = ElementTree.SubElement(band, "CategoryNames")
+        for name in names:
+            ElementTree.SubElement(categories, "Category").text = name
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(path)

@@ -19,6 +19,7 @@ from bigquant.source import Source
 from bigquant.staging import StagedWindows
 from bigquant.tiling import BLOCK_BYTES, plan_rows, plan_tiles
 from bigquant.xarray_input import Bands, is_xarray, unpack
+from bigquant.xarray_place import find_place
 
 
 class Image(da.Array):  # type: ignore[misc]
@@ -116,7 +117,8 @@ def from_arrays(
     )
     marks = None if mask is None or mask is False else _mask_blocks(mask, pixels)
     frame = found.frame and found.frame.choose(rule.colors, pixels.shape[2])
-    return with_source(_apply(rule, pixels, marks), Source(frame=frame))
+    tags, crs = find_place(frame) if frame else ((), None)
+    return with_source(_apply(rule, pixels, marks), Source(tags=tags, crs=crs, frame=frame))
 
 
 def _find_bands(

@@ -16,19 +16,16 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from bigquant.omezarr_metadata import image_facts, label_facts, value_facts
 from bigquant.pyramid import Block
 from bigquant.tiling import Level
 from bigquant.zarr_chunks import COMPRESSOR, encode_chunks
+from bigquant.zarr_place import Place
 from bigquant.zarr_shard import codec, encode_shard
 from bigquant.zarr_store import Store
 
 LABELS = "labels/quantized"
 VERSIONS = ("0.5", "0.4")
-_METHODS = {
-    "mean": "mean of 2 x 2 pixels that are part of the image, rounded half up",
-    "mode": "most frequent of 2 x 2 labels, the lowest of equally frequent ones; "
-    "a label 0 that is kept for nodata only where it is more than half",
-}
 
 
 def create_group(
@@ -76,7 +73,8 @@ def describe_group(
     properties: Mapping[str, Sequence[Any]],
     first_label: int,
     content: str,
-    pixel_size: tuple[float, float] | None,
+    scale: tuple[float, float, str] | None,
+    place: Place | None,
     attributes: Mapping[str, Any],
 ) -> None:
     """Store the metadata of a group that `create_group` made, last that it is complete.
@@ -92,8 +90,10 @@ def describe_group(
         What else is said of each colour: names and columns of k values, in JSON's types.
     first_label : {0, 1}
     content : {"both", "image", "labels"}
-    pixel_size : (float, float), optional
-        Height and width of a pixel in micrometers.
+    scale : (float, float, str), optional
+        Height and width of a pixel, and their unit.
+    place : Place, optional
+        Where on Earth the image lies.
     attributes : Mapping
         Stored under "bigquant" in the group's attributes, in JSON's types.
     """
@@ -101,23 +101,19 @@ def describe_group(
         group = zarr.open_group(opened, mode="r+")
         if content != "image":
             _describe(_subgroup(group, "labels"), version, {"labels": ["quantized"]})
-            label: dict[str, Any] = {
-                "version": version,
-                "colors": _label_colors(colors, first_label),
-                "properties": _label_properties(properties, first_label),
-            }
-            if content == "both":
-                label["source"] = {"image": "../../"}
-            scales = _multiscale("mode", n_levels, pixel_size, channels=False)
-            described = {"multiscales": [scales], "image-label": label}
-            _describe(_subgroup(group, LABELS), version, described, {"complete": True})
-        image: dict[str, Any] = {}
-        if content != "labels":
-            image = {
-                "multiscales": [_multiscale("mean", n_levels, pixel_size, channels=True)],
-                "omero": {"channels": _channels(colors.shape[1])},
-            }
-        _describe(group, version, image, {"complete": True, **attributes})
+            labels = _subgroup(group, LABELS)
+            facts = label_facts(n_levels, scale, colors, properties, first_label)
+            facts["image-label"] |= {"version": version, "source": {"image": "../../"}}
+            _describe(labels, version, facts, {"complete": True})
+            if place:
+                place.store(labels, version)
+        if content == "labels":  # so that there is an image under the group's own name
+            facts = value_facts(n_levels, scale, LABELS, first_label + len(colors) - 1)
+        else:
+            facts = image_facts(n_levels, scale, colors.shape[1])
+            if place:
+                place.store(group, version)
+        _describe(group, version, facts, {"complete": True, **attributes})
 
 
 def _subgroup(group: zarr.Group, name: str) -> zarr.Group:
@@ -251,58 +247,3 @@ def _describe(
     if "omero" in marked:
         marked["omero"] = {"version": version, **marked["omero"]}
     group.update_attributes(marked | ours)
-
-
-def _multiscale(
-    method: str, n_levels: int, pixel_size: tuple[float, float] | None, *, channels: bool
-) -> dict[str, Any]:
-    unit = {"unit": "micrometer"} if pixel_size else {}
-    lead: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if channels else []
-    y, x = pixel_size or (1.0, 1.0)
-    datasets = []
-    for level in range(n_levels):
-        scale = [1.0] * len(lead) + [y * 2.0**level, x * 2.0**level]
-        # the first pixel's centre lies amid the 2**level pixels that it was made of
-        shift = (2.0**level - 1) / 2
-        steps: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
-        if level:
-            steps.append(
-                {"type": "translation", "translation": [0.0] * len(lead) + [y * shift, x * shift]}
-            )
-        datasets.append({"path": str(level), "coordinateTransformations": steps})
-    return {
-        "name": "quantized",
-        "type": method,
-        "metadata": {"description": _METHODS[method]},
-        "axes": [*lead, *({"name": n, "type": "space", **unit} for n in "yx")],
-        "datasets": datasets,
-    }
-
-
-def _channels(depth: int) -> list[dict[str, Any]]:
-    names = (
-        [("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF")] if depth == 3 else [("gray", "FFFFFF")]
-    )
-    window = {"min": 0, "max": 255, "start": 0, "end": 255}
-    return [
-        {"label": label, "color": color, "active": True, "window": window} for label, color in names
-    ]
-
-
-def _label_colors(colors: NDArray[np.uint8], first_label: int) -> list[dict[str, Any]]:
-    rgb = np.broadcast_to(colors, (len(colors), 3)).tolist()
-    entries = [{"label-value": 0, "rgba": [0, 0, 0, 0]}] if first_label else []
-    entries += [
-        {"label-value": first_label + i, "rgba": [*color, 255]} for i, color in enumerate(rgb)
-    ]
-    return entries
-
-
-def _label_properties(
-    properties: Mapping[str, Sequence[Any]], first_label: int
-) -> list[dict[str, Any]]:
-    """List what is said of each label; each that has a colour has an entry."""
-    entries: list[dict[str, Any]] = [{"label-value": 0}] if first_label else []
-    for label, row in enumerate(zip(*properties.values(), strict=True), first_label):
-        entries.append({"label-value": label, **dict(zip(properties, row, strict=True))})
-    return entries

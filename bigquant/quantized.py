@@ -111,7 +111,8 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
             group's attribute ``bigquant.complete`` is false until then, and `open_image`
             refuses it; what is to be replaced is gone as soon as the writing begins.
         content : {"both", "image", "labels"}
-            The quantized image (c, y, x), ``labels/quantized`` (y, x), or both.
+            The quantized image (c, y, x), ``labels/quantized`` (y, x), or both. Labels alone
+            are the group's image, too.
         ome_zarr : {"0.5", "0.4"}
             Version of the format; 0.4 (Zarr v2, without shards) is for older viewers.
         overwrite : bool
@@ -150,7 +151,9 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
 
         A palette image while labels fit 8 bits; above, RGB, or 16-bit gray labels with
         ``content="labels"``. Tile size, resolution, colour profile and georeference are kept.
-        The result is as of `to_zarr`.
+        An xarray object has one if a coordinate names its CRS, as rioxarray's "spatial_ref"
+        does, and y and x are evenly spaced; a CRS without an EPSG code stands beside the file,
+        in NAME.tif.aux.xml. The result is as of `to_zarr`.
 
         Parameters
         ----------

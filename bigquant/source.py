@@ -7,13 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bigquant.georeference import PLACE, Tag, ground_size
 from bigquant.xarray_frame import Frame
 
-#: TIFF tag: (code, data type, count, value), as tifffile's ``extratags`` take it.
-Tag = tuple[int, int, int, Any]
-
-#: GeoTIFF's tags that say where on Earth pixels lie.
-_PLACE = {33550, 34264, 34735}
 _MICROMETERS = {"inch": 25400.0, "centimeter": 10000.0}
 
 
@@ -35,6 +31,8 @@ class Source:
         Embedded colour profile.
     tags : tuple of Tag
         GeoTIFF tags, copied as they are.
+    crs : str, optional
+        WKT of a CRS that they cannot name.
     valid_range : (float, float), optional
         What the samples can be; None where neither the type nor the file tells.
     tile : (int, int), optional
@@ -53,6 +51,7 @@ class Source:
     unit: str | None = None
     icc_profile: bytes | None = None
     tags: tuple[Tag, ...] = ()
+    crs: str | None = None
     valid_range: tuple[float, float] | None = None
     tile: tuple[int, int] | None = None
     ome: Mapping[str, str] | None = None
@@ -69,9 +68,21 @@ class Source:
         return y, x
 
     @property
+    def scale(self) -> tuple[float, float, str] | None:
+        """Height and width of a pixel, and their unit: on the ground, where that is known."""
+        if size := ground_size(self.tags):
+            return (*size, "meter")
+        return (*self.pixel_size, "micrometer") if self.pixel_size else None
+
+    def profile_of(self, space: str) -> bytes | None:
+        """Get the colour profile if it is one of colours in a space, "RGB" or "GRAY"."""
+        profile = self.icc_profile
+        return profile if profile and profile[16:20] == space.ljust(4).encode() else None
+
+    @property
     def georeferenced(self) -> bool:
-        """Whether the file says where on Earth its pixels lie."""
-        return any(code in _PLACE for code, *_ in self.tags)
+        """Whether it is said where on Earth the pixels lie."""
+        return self.crs is not None or any(code in PLACE for code, *_ in self.tags)
 
     def as_attributes(self) -> dict[str, Any]:
         """Describe the source in JSON's types, for the metadata of a Zarr group."""
@@ -88,4 +99,6 @@ class Source:
                 str(code): list(value) if isinstance(value, tuple) else value
                 for code, _, _, value in self.tags
             }
+        if self.crs:
+            facts["crs_wkt"] = self.crs
         return facts

@@ -16,6 +16,7 @@ from bigquant import tiff_ome, tiff_writer
 from bigquant.atomic import check_target, complete_or_nothing
 from bigquant.errors import InputError
 from bigquant.gdal_names import names_path, save_names
+from bigquant.georeference import Tag
 from bigquant.ledger import Plan
 from bigquant.levels import Content, settle, write_levels
 from bigquant.outputs import (
@@ -27,7 +28,7 @@ from bigquant.outputs import (
 )
 from bigquant.palette import Palette
 from bigquant.rests import Rests
-from bigquant.source import Source, Tag
+from bigquant.source import Source
 from bigquant.tiff_parts import COMPRESSIONS, Sink
 from bigquant.tiling import Level, plan_pyramid, plan_tiff
 
@@ -69,8 +70,9 @@ def write_tiff(
 
     While labels fit 8 bits it is a palette image, whatever `content` is. Above, it is an RGB
     (or gray) image, transparent where label 0 is reserved, or with ``content="labels"`` a
-    16-bit gray one. Tile size, resolution, colour profile, orientation and GeoTIFF tags of
-    `source` are kept, and what OME-XML says of the image.
+    16-bit gray one. Tile size (of 16 to 4096 pixels a side), resolution, orientation and
+    GeoTIFF tags of `source` are kept, the colour profile if it is one of such colours, and
+    what OME-XML says of the image.
 
     Parameters
     ----------
@@ -93,12 +95,12 @@ def write_tiff(
         table=palette.table,
     )
     names = ["nodata"] * palette.first_label + palette.hex if cog and not painted else []
-    beside = [names_path(path)] if names else []
+    beside = [names_path(path)] if names or source.crs else []
     with temporary_output(
         path, *beside, with_palette=with_palette, overwrite=overwrite, plan=plan
     ) as temporary:
-        if names:
-            save_names(names_path(temporary), names)
+        if beside:
+            save_names(names_path(temporary), names, source.crs)
         tiers = plan_tiff(labels.chunks, source.tile)
         sink = Sink(str(temporary.parent), tuple(itertools.chain(*tiers)), compression, cog)
         rests = keep_rests(temporary, palette, plan)
@@ -106,7 +108,7 @@ def write_tiff(
         palette = palette if counted is None else palette.with_tally(counted)
         _assemble(temporary, labels, parts, sink, source, palette)
         palette_path(temporary).write_bytes(palette.encode())
-    if overwrite and not names:  # what GDAL and QGIS noted of the old file
+    if overwrite and not beside:  # what GDAL and QGIS noted of the old file
         names_path(path).unlink(missing_ok=True)
     return palette
 
@@ -157,6 +159,7 @@ def _assemble(
         shape = (*pixels.shape[:2], *depth)
         description = tiff_ome.describe(shape, dtype, source.pixel_size, source.ome, description)
     indexed = palette is not None and palette.label_dtype == np.uint8
+    shown = "RGB" if indexed or parts.channels == 3 else "GRAY"  # labels of 16 bits have no colour
     tags: tuple[Tag, ...] = source.tags
     if palette and palette.first_label and parts.labels:
         tags = (*tags, (_GDAL_NODATA, 2, 0, "0"))
@@ -171,6 +174,6 @@ def _assemble(
         description=description,
         resolution=source.resolution,
         unit=source.unit,
-        icc_profile=source.icc_profile,
+        icc_profile=source.profile_of(shown) if indexed or parts.channels else None,
         tags=tags,
     )

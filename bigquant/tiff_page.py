@@ -20,6 +20,7 @@ from bigquant import remote
 from bigquant.bytesource import ByteSource
 from bigquant.errors import InputError, one_line
 from bigquant.fingerprint import Fingerprint
+from bigquant.georeference import world_tags
 from bigquant.raster import Selection
 from bigquant.tiff_bands import has_bands, streams
 from bigquant.tiff_colors import SampleRule
@@ -165,7 +166,9 @@ def _describe(path: str, files: _Files, choice: Choice, nodata: float | None) ->
         _check_numbers(mask_page)
         seen = describe_samples(path, mask_page, mask_page, is_mask=True)
         mask = _plane_facts(files, choice.mask, mask_page, seen, choice.mask)
-    facts = collect_facts(page, base, choice.pixel_size)
+    beside = choice.base.index == 0 and not remote.is_url(path)
+    world = world_tags(path) if beside else ()
+    facts = collect_facts(page, base, choice.pixel_size, world)
     return ImageFacts(tuple(planes), mask, samples, choice, facts)
 
 

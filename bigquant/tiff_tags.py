@@ -7,14 +7,12 @@ from typing import Any
 
 import tifffile
 
-#: GeoTIFF's tags. Not GDAL's nodata (42113): labels have their own.
-_GEOTIFF = (33550, 33922, 34264, 34735, 34736, 34737)
-_PIXEL_SCALE, _TIE_POINTS, _MATRIX, _ORIENTATION = 33550, 33922, 34264, 274
+from bigquant.georeference import COPIED, Tag, has_transform, reduce_place
+
+_ORIENTATION = 274
 _UNITS = {2: "inch", 3: "centimeter"}
 #: Compressions whose decoder knows colour spaces: it makes RGB of YCbCr.
 JPEG = {6, 7, 33007, 34892}
-
-Tag = tuple[int, int, int, Any]
 
 
 @dataclass(frozen=True)
@@ -56,12 +54,16 @@ class PageFacts:
 
 
 def collect_facts(
-    page: tifffile.TiffPage, base: tifffile.TiffPage, pixel_size: tuple[float, float] | None
+    page: tifffile.TiffPage,
+    base: tifffile.TiffPage,
+    pixel_size: tuple[float, float] | None,
+    world: tuple[Tag, ...] = (),
 ) -> PageFacts:
     """Collect what is said of a page, which may be a reduced one of `base`.
 
     A `pixel_size` (height and width in micrometers, of `base`) goes before the tags, which
-    microscopes leave at what they like.
+    microscopes leave at what they like. What a `world` file says of `base` counts where the
+    tags have no transform.
     """
     reduced = base.imagewidth / page.imagewidth, base.imagelength / page.imagelength
     x, y = (_ratio(base.tags.valueof(code)) for code in (282, 283))
@@ -83,7 +85,7 @@ def collect_facts(
         unit=_UNITS.get(int(unit)) if resolution and isinstance(unit, int) else None,
         icc_profile=profile if isinstance(profile, bytes) else None,
         orientation=int(orientation) if known else 1,
-        tags=_copied_tags(base, reduced),
+        tags=_copied_tags(base, reduced, world),
     )
 
 
@@ -99,34 +101,22 @@ def _ratio(value: Any) -> float:
         return 0.0
 
 
-def _copied_tags(page: tifffile.TiffPage, reduced: tuple[float, float]) -> tuple[Tag, ...]:
-    tags: list[Tag] = []
-    found = [code for code in _GEOTIFF if code in page.tags]
-    if found and page.tags.valueof(_ORIENTATION, default=1) != 1:
-        found.insert(0, _ORIENTATION)
-    for code in found:
-        tag = page.tags[code]
-        count = 0 if isinstance(tag.value, str) else tag.count
-        value = int(tag.value) if isinstance(tag.value, int) else tag.value
-        if isinstance(value, tuple) and reduced != (1, 1):
-            value = _reduce(code, value, reduced)
-        tags.append((code, int(tag.dtype), count, value))
-    return tuple(tags)
+def _copied_tags(
+    page: tifffile.TiffPage, reduced: tuple[float, float], world: tuple[Tag, ...]
+) -> tuple[Tag, ...]:
+    tags = [_tag(page, code) for code in COPIED if code in page.tags]
+    if not has_transform(tags):
+        tags += world
+    if tags and page.tags.valueof(_ORIENTATION, default=1) != 1:
+        tags.insert(0, _tag(page, _ORIENTATION))
+    return tuple(tags) if reduced == (1, 1) else reduce_place(tags, *reduced)
 
 
-def _reduce(code: int, value: tuple[Any, ...], reduced: tuple[float, float]) -> tuple[Any, ...]:
-    """Fit a georeference to an image of fewer, larger pixels."""
-    x, y = reduced
-    factors: tuple[float, ...] = (1,)
-    if code == _PIXEL_SCALE:
-        factors = (x, y, 1)
-    elif code == _TIE_POINTS:
-        factors = (1 / x, 1 / y, 1, 1, 1, 1)
-    elif code == _MATRIX:
-        factors = (x, y, 1, 1)
-    else:
-        return value
-    return tuple(v * factors[i % len(factors)] for i, v in enumerate(value))
+def _tag(page: tifffile.TiffPage, code: int) -> Tag:
+    tag = page.tags[code]
+    count = 0 if isinstance(tag.value, str) else tag.count
+    value = int(tag.value) if isinstance(tag.value, int) else tag.value
+    return code, int(tag.dtype), count, value
 
 
 def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:

@@ -15,6 +15,9 @@ BLOCK_BYTES = 64 << 20
 CHUNK = 512
 #: TIFF demands that tile sides are multiples of this.
 STEP = 16
+#: Sides of a source's tiles that are kept.
+_TILES = range(STEP, 4096 + 1, STEP)
+#: Sides to choose from where the wanted one does not divide a block.
 _SMALLEST, _LARGEST = 128, 1024
 _SMALL_BLOCK = 1 << 20
 #: Pixels of what tasks leave to the next tier of a pyramid: at most so many where blocks are
@@ -101,8 +104,8 @@ def align(
 
 
 def _wanted(tile: tuple[int, int] | None) -> tuple[int, int]:
-    """Take tiles that suit: neither tiny nor huge, and of sides that TIFF allows."""
-    if tile and all(_SMALLEST <= side <= _LARGEST and side % STEP == 0 for side in tile):
+    """Take tiles that suit: not huge, and of sides that TIFF allows."""
+    if tile and all(side in _TILES for side in tile):
         return tile
     return CHUNK, CHUNK
 
@@ -128,9 +131,11 @@ def _divisor(size: int, wanted: int) -> int:
     """Find the divisor of `size` that is nearest to the side that is wanted; 0 where none does."""
     if size % STEP:
         return 0
+    if size % wanted == 0:
+        return wanted
     fitting = [d for d in range(_SMALLEST, _LARGEST + 1, STEP) if size % d == 0]
     if not fitting:
-        return size if size < _SMALLEST else 0
+        return size if size < max(_SMALLEST, wanted) else 0
     return min(fitting, key=lambda d: abs(d - wanted))
 
 
@@ -207,9 +212,11 @@ def plan_tiff(
     """Choose the levels of a TIFF, as `plan_pyramid` does, but so that no tile looks like a strip.
 
     Programs that check COGs, rio-cogeo for one, refuse tiles as wide as the image, where that is
-    not small.
+    not small, and overviews that are no narrower than the image.
     """
     tiers = plan_pyramid(chunks, tile)
+    if sum(chunks[1]) == 1:
+        tiers = [tiers[0][:1]]
     first = tiers[0][0]
     height, width = first.inner
     if width == first.shape[1] and max(first.shape) > CHUNK:

@@ -33,6 +33,7 @@ from bigquant.palette import Palette
 from bigquant.remote import local_path, public
 from bigquant.source import Source
 from bigquant.tiling import plan_pyramid
+from bigquant.zarr_place import Place
 
 
 def write_zarr(
@@ -59,12 +60,14 @@ def write_zarr(
         Of any chunks.
     palette : Palette
     source : Source
-        Its pixel size becomes the scale; the rest of it stands in the attributes.
+        Its pixel size, or that on the ground in meters, becomes the scale; where it lies on
+        Earth is said for GDAL; the rest of it stands in the attributes.
     tally : dask.array.Array, (row, column, n), optional
         Of `remap_and_tally`, where the palette does not know the image's numbers yet: they are
         computed along with the labels, and taken.
     content : {"both", "image", "labels"}
         The image (c, y, x) of the palette's colours, ``labels/quantized`` (y, x), or both.
+        Labels alone are the group's image, too.
     ome_zarr : {"0.5", "0.4"}
         0.5 is Zarr v3 in shards, 0.4 is Zarr v2.
     overwrite : bool
@@ -122,7 +125,8 @@ def write_zarr(
             properties=_label_properties(palette),
             first_label=palette.first_label,
             content=content,
-            pixel_size=source.pixel_size,
+            scale=source.scale,
+            place=Place.of(source),
             attributes={"palette": palette.as_json(), "source": source.as_attributes()},
         )
     return palette

@@ -26,6 +26,7 @@ KINDS = {  # shape, transparent, k
     "700 x 512 pixels": ((700, 512, 3), False, 8),
     "512 x 700 pixels": ((512, 700, 3), False, 8),
     "16 x 1024 pixels": ((16, 1024, 1), False, 8),
+    "700 x 1 pixels": ((700, 1, 3), False, 8),
     "k=1": ((700, 600, 3), False, 1),
     "k=2": ((700, 600, 3), False, 2),
     "k=256": ((700, 600, 3), False, 256),

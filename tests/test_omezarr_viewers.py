@@ -47,7 +47,7 @@ CASES = {
 GEOTIFF = [
     (33550, 12, 3, (10.0, 10.0, 0.0), True),
     (33922, 12, 6, (0.0, 0.0, 0.0, 5e5, 9e6, 0.0), True),
-    (34735, 3, 8, (1, 1, 0, 1, 3072, 0, 1, 32633), True),
+    (34735, 3, 12, (1, 1, 0, 2, 3072, 0, 1, 32633, 3076, 0, 1, 9001), True),
     (42113, 2, 0, "0", True),
 ]
 
@@ -79,13 +79,13 @@ def make_input(case, folder):
     return open_image(path), np.dstack([pixels, 255 * ~hidden])
 
 
-def write(case, version, folder):
+def write(case, version, folder, **options):
     """Write an output; what must stand in it is computed by slow, obvious code."""
     image, with_alpha = make_input(case, folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PaletteWarning)  # few pixels have few colours
         result = quantize(image, CASES[case][1])
-    result.to_zarr(folder / "out.zarr", ome_zarr=version)
+    result.to_zarr(folder / "out.zarr", ome_zarr=version, **options)
     palette = result.palette
     labels = reference.labels(with_alpha, palette.colors, palette.first_label)
     levels = reference.pyramid(labels, palette.table, bool(palette.first_label))
@@ -223,6 +223,31 @@ def test_the_reader_of_ome_zarr_finds_image_labels_and_colors(output):
     assert {value: [round(255 * part) for part in shown[value]] for value in shown} == colors
     assert label.metadata["properties"] == properties
     assert len(image.metadata["colormap"]) == len(images[0])
+
+
+def test_labels_alone_open_under_the_name_of_the_group(version, tmp_path):
+    output = write("RGBA with transparent parts", version, tmp_path, content="labels")
+    expected = [labels for labels, _ in output.levels]
+    models, group = MODELS[version], zarr.open_group(output.path, mode="r")
+    image = models.image.Image.from_zarr(group)
+    assert image.labels.ome_attributes.labels == ["quantized"]
+    assert models.image_label.ImageLabel.from_zarr(group[LABELS])
+    nodes = read_nodes(output.path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from napari_ome_zarr import napari_get_reader
+
+        layers = napari_get_reader(str(output.path))(str(output.path))
+    assert [kind for _, _, kind in layers] == ["image", "labels"]
+    for levels in (*(node.data for node in nodes), *(data for data, _, _ in layers)):
+        for found, wanted in zip(levels, expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+    colors, _ = label_facts(output.path)
+    for shown in (nodes[1].metadata["color"], layers[1][1]["colormap"]):
+        assert {v: [round(255 * part) for part in shown[v]] for v in shown} == colors
+    assert np.ravel(layers[0][1]["contrast_limits"]).tolist() == [0, output.palette.k]
+    assert inspect(output.path)["format"] == "OME-Zarr"
+    np.testing.assert_array_equal(open_image(output.path, level=1)[..., 0], expected[1])
 
 
 @pytest.mark.skipif(not shutil.which("gdal_translate"), reason="gdal_translate is not installed")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import bigquant
 from bigquant import tiff_pages, tiling
-from bigquant.tiling import align, plan_rows, plan_tiles
+from bigquant.tiling import align, plan_rows, plan_tiff, plan_tiles
 
 MIB = 1 << 20
 BLOCK = 64 * MIB
@@ -151,15 +151,18 @@ def chunks_along_an_axis(draw):
     return tuple(draw(st.lists(st.integers(1, 6000), min_size=2, max_size=8)))
 
 
-@given(chunks_along_an_axis(), chunks_along_an_axis())
-@example((16, 16, 8), (7,))
-@example((5, 2000), (100_000,))
-def test_blocks_to_write_are_whole_small_chunks_inside_the_image(ys, xs):
-    blocks, inners = align((ys, xs))
+tiles = st.none() | st.tuples(*[st.integers(0, 260).map(lambda n: n * 16)] * 2)
+
+
+@given(chunks_along_an_axis(), chunks_along_an_axis(), tiles)
+@example((16, 16, 8), (7,), None)
+@example((5, 2000), (100_000,), None)
+def test_blocks_to_write_are_whole_small_chunks_inside_the_image(ys, xs, tile):
+    blocks, inners = align((ys, xs), tile)
     for sizes, block, inner in zip((ys, xs), blocks, inners, strict=True):
         assert 0 < block <= sum(sizes)
         assert inner % 16 == 0
-        assert 16 <= inner <= 1024
+        assert 16 <= inner <= max(1024, *(tile or (0,)))
         assert block == sum(sizes) or block % inner == 0
 
 
@@ -170,6 +173,18 @@ def test_chunks_that_are_whole_tiles_already_are_left_alone(m, n, down, across, 
     ys = (size["y"],) * down + (last["y"],)
     xs = (size["x"],) * across + (last["x"],)
     assert align((ys, xs))[0] == (size["y"], size["x"])
+
+
+@given(st.integers(1, 256).map(lambda n: n * 16), st.integers(2, 5), st.integers(1, 4096))
+def test_tiles_of_a_source_are_kept_with_the_blocks_that_it_is_read_in(tile, n, last):
+    block = plan_tiles((4096 * n, 4096 * n, 3), (tile, tile))
+    chunks = tuple((size,) * n + (min(last, size),) for size in block)
+    tiers = plan_tiff(chunks, (tile, tile))
+    assert tiers[0][0].inner == (tile, tile)
+    assert tiers[0][0].block == block
+    for level in (level for tier in tiers for level in tier):
+        for block, inner, side in zip(level.block, level.inner, level.shape, strict=True):
+            assert block % inner == 0 or block == side
 
 
 @given(st.integers(1, 63), st.integers(2, 300), st.integers(2, 300))

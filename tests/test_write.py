@@ -15,6 +15,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as pillow
+from PIL import ImageCms
 
 from bigquant import Palette, open_image, quantize
 from bigquant.source import Source
@@ -36,7 +37,7 @@ CHUNKINGS = {
     "irregular": ((1, 700, 16, 583), (333, 1000, 367)),
     "irregular and large": ((1299, 1), (1030, 670)),
 }
-PROFILE = bytes(range(256))
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GEO_KEYS = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32632)  # UTM zone 32N
 GEO_TAGS = [
     (33550, 12, 3, (0.5, 0.25, 0.0), True),
@@ -289,6 +290,27 @@ def test_profile_resolution_and_georeference_are_kept(k, georeferenced, tmp_path
     assert tags[296] == 3
     assert {code: tags[code] for code, *_ in GEO_TAGS} == {t[0]: t[3] for t in GEO_TAGS}
     assert tags[274] == 6
+
+
+@pytest.mark.parametrize(
+    ("channels", "k", "content", "space"),
+    [
+        (1, 8, "both", b"RGB "),  # a palette's colours are RGB, of gray images too
+        (1, 256, "both", b"GRAY"),
+        (3, 300, "both", b"RGB "),
+        (3, 300, "labels", None),
+    ],
+)
+def test_a_colour_profile_is_kept_if_it_fits_the_output(channels, k, content, space, tmp_path):
+    colors = np.arange(k)[:, None] % [256, 37, 29][:channels]
+    palette = Palette.from_colors(colors, first_label=int(k >= 256))
+    labels = da.zeros((9, 8), dtype=palette.label_dtype)
+    for other in (b"RGB ", b"GRAY", b"CMYK"):
+        embedded = PROFILE[:16] + other + PROFILE[20:]
+        options = {"content": content, "overwrite": True}
+        write_tiff(tmp_path / "o.tif", labels, palette, Source(icc_profile=embedded), **options)
+        found = read_page(tmp_path / "o.tif").tags.get(34675)
+        assert found == (embedded if other == space else None)
 
 
 @needs("gdalinfo")
