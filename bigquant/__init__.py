@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from bigquant.inspection import inspect
     from bigquant.kmeans import KMeans
     from bigquant.palette import Palette
-    from bigquant.pipeline import quantize
+    from bigquant.pipeline import color_histogram, quantize, sweep
     from bigquant.quantized import QuantizedImage
     from bigquant.read import open_image
+    from bigquant.swept import Sweep
 
 __version__ = "0.1.0"
 
@@ -36,10 +37,13 @@ __all__ = [
     "Palette",
     "PaletteWarning",
     "QuantizedImage",
+    "Sweep",
+    "color_histogram",
     "compare",
     "inspect",
     "open_image",
     "quantize",
+    "sweep",
 ]
 
 _HOMES = {
@@ -52,10 +56,13 @@ _HOMES = {
     "Palette": "palette",
     "PaletteWarning": "errors",
     "QuantizedImage": "quantized",
+    "Sweep": "swept",
+    "color_histogram": "pipeline",
     "compare": "differences",
     "inspect": "inspection",
     "open_image": "read",
     "quantize": "pipeline",
+    "sweep": "pipeline",
 }
 
 

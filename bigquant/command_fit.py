@@ -49,10 +49,9 @@ def fit(
     it as NAME.palette.json.
     """
     from bigquant.collection import check_room, quantize_files  # noqa: PLC0415 - --help stays quick
-    from bigquant.pipeline import check_k, check_keep  # noqa: PLC0415
+    from bigquant.parameters import read_wish  # noqa: PLC0415
 
-    check_k(k)
-    kept = check_keep(keep, k, algorithm)
+    kept = read_wish(k, None, keep, algorithm)
     filejob.run(
         names,
         f"k{k}",

@@ -19,10 +19,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from bigquant import lloyd
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
 from bigquant.histogram import count_rows
+from bigquant.iteration import Fit
 from bigquant.nearest import assign
 from bigquant.parallel_fit import plan_fit
 
@@ -164,7 +164,7 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         choices = (init, n_init, self.max_iter, self.tol, seed, keep)
         source = dask.delayed(histogram, traverse=False)
-        found: lloyd.Fit = plan_fit(source, self.n_clusters, *choices).compute()
+        found: Fit = plan_fit(source, self.n_clusters, *choices).compute()
         n_distinct, n_features = found.centers.shape
         if n_distinct < self.n_clusters:
             warnings.warn(
