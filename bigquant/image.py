@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,10 +34,25 @@ class Image(da.Array):  # type: ignore[misc]
     staged : tuple of StagedWindows
         Files that are unpacked to a temporary folder before they are read; each machine
         does so for itself when it first reads, or when told to: ``stage()``.
+    reopen : callable or None
+        Opens another level of the pyramid that the file has: ``reopen(level=2)``.
+    level : int
+        Which of them this is.
+    in_memory : bool
+        Whether it is a NumPy array; who knows what a Dask array has to do for its pixels.
     """
 
     source: Source
     staged: tuple[StagedWindows, ...]
+    reopen: Callable[..., Image] | None = None
+    level: int = 0
+    in_memory: bool = False
+
+    def smaller(self) -> Iterator[Image]:
+        """Open the smaller levels of the file's pyramid, largest first, if it has one."""
+        if self.reopen is not None:
+            for level in range(self.level + 1, len(self.source.details.get("levels", ()))):
+                yield self.reopen(level=level)
 
     def as_rgb(self) -> Image:
         """Plan a gray image as RGB, its alpha kept."""
@@ -116,7 +131,9 @@ def from_arrays(
     )
     marks = None if mask is None or mask is False else _mask_blocks(mask, pixels)
     frame = found.frame and found.frame.choose(rule.colors, pixels.shape[2])
-    return with_source(_apply(rule, pixels, marks), Source(frame=frame))
+    image = with_source(_apply(rule, pixels, marks), Source(frame=frame))
+    image.in_memory = isinstance(array, np.ndarray)
+    return image
 
 
 def _find_bands(

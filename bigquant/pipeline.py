@@ -247,14 +247,14 @@ def _warn_of_fewer(counted: Counted, k: int, found: int, stacklevel: int) -> Non
     if counted.n_colors < k:
         owner = "the image has" if len(counted.images) == 1 else "the images have"
         plural = "s" if counted.n_colors > 1 else ""
-        why = f"{owner} only {counted.n_colors} distinct color{plural}"
+        why = f"{owner} only {counted.n_colors} distinct colour{plural}"
     warnings.warn(f"k={found}, not {k}: {why}", PaletteWarning, stacklevel=stacklevel)
 
 
 def plan_result(image: Image, palette: Palette, seconds: Mapping[str, float]) -> QuantizedImage:
     """Plan an image in the colours of a palette that is fitted to it."""
     labels = remap(image, palette)
-    return QuantizedImage(palette, labels, paint(labels, palette), image.source, seconds)
+    return QuantizedImage(palette, labels, paint(labels, palette), image, seconds)
 
 
 def apply_palette(palette: Palette, image: Any, **reading: Any) -> QuantizedImage:
@@ -274,4 +274,4 @@ def apply_palette(palette: Palette, image: Any, **reading: Any) -> QuantizedImag
         image = image.as_rgb()
     palette = palette.with_tally(np.zeros(palette.first_label + palette.k + 1, np.int64))
     labels, tally = remap_and_tally(image, palette)
-    return QuantizedImage(palette, labels, paint(labels, palette), image.source, {}, tally)
+    return QuantizedImage(palette, labels, paint(labels, palette), image, {}, tally)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,11 +13,18 @@ import dask.array as da
 import numpy as np
 from dask.base import DaskMethodsMixin
 
+from bigquant.errors import BigquantError
+from bigquant.image import Image
+from bigquant.notebook import beside_html, facts_html, picture_html, swatches_html
 from bigquant.palette import Palette
 from bigquant.source import Source
+from bigquant.thumbnail import in_colors, is_cheap, thumbnail
 from bigquant.tiff_output import write_tiff
 from bigquant.write import write_npy, write_png, write_zarr
 from bigquant.xarray_frame import Frame
+
+#: Pixels of a thumbnail, and of the picture of the chunks, in a notebook.
+_SHOWN_SIDE = 160
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +41,8 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         Label of every pixel; same chunks as the image's.
     image_blocks : dask.array.Array, (y, x, channel), uint8
         The quantized image, without alpha; pixels that were transparent are black.
-    source : Source
-        What the outputs inherit.
+    original : Image
+        What was quantized; outputs inherit from its source.
     seconds : Mapping
         Wall time of the stages "count" and "fit"; empty where nothing was fitted.
     tally : dask.array.Array, (first_label + k + 1,), int64, optional
@@ -46,9 +54,14 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
     palette: Palette
     label_blocks: da.Array
     image_blocks: da.Array
-    source: Source
+    original: Image
     seconds: Mapping[str, float]
     tally: da.Array | None = None
+
+    @property
+    def source(self) -> Source:
+        """What the outputs inherit."""
+        return self.original.source
 
     def measure(self) -> Palette:
         """Get the palette with the pixels of each colour and the error of this image.
@@ -216,16 +229,20 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
 
     def _repr_html_(self) -> str:
         y, x, _ = self.image_blocks.shape
-        facts: dict[str, Any] = {
+        palette, blocks = self.palette, self.label_blocks
+        facts = {
             "size": f"{x} x {y} pixels",
-            "chunks": f"{self.label_blocks.chunksize[1]} x {self.label_blocks.chunksize[0]}, "
-            f"{self.label_blocks.npartitions} in all",
-            "k": self.palette.k,
+            "chunks": f"{blocks.chunksize[1]} x {blocks.chunksize[0]}, {blocks.npartitions} in all",
+            "labels": f"{palette.label_dtype}, from {palette.first_label}",
+            "k": palette.k,
+            "PSNR": f"{palette.psnr:.2f} dB" if palette.n_pixels else None,
         }
-        if self.palette.n_pixels:
-            facts["PSNR"] = f"{self.palette.psnr:.2f} dB"
-        rows = "".join(f"<tr><th>{name}</th><td>{fact}</td></tr>" for name, fact in facts.items())
-        return f"<table>{rows}</table>{self.palette._repr_html_()}"
+        parts = [facts_html(facts), blocks.to_svg(size=_SHOWN_SIDE)]
+        with suppress(BigquantError):  # the file may be gone
+            if is_cheap(self.original, _SHOWN_SIDE):
+                small = in_colors(thumbnail(self.original, _SHOWN_SIDE), palette)
+                parts.append(picture_html(small, f"the image in {palette.k} colors"))
+        return beside_html(*parts) + swatches_html(palette.hex, palette.shares, palette.first_label)
 
     # Dask's collection protocol: all of it is the image's
     def __dask_graph__(self) -> Any:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bigquant.errors import InputError
 from bigquant.metrics import find_knee
+from bigquant.notebook import beside_html, curve_html, facts_html, swatches_html
 from bigquant.palette import Palette
 
 
@@ -104,6 +105,19 @@ class Sweep:
             "psnr": self.psnr.tolist(),
             "ciede2000_mean": list(self.ciede2000_mean),
         }
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "k": _listed(self.k),
+            "MSE": f"{self.mse[0]:.4g} to {self.mse[-1]:.4g}",
+            "PSNR": f"{self.psnr[0]:.2f} to {self.psnr[-1]:.2f} dB",
+            "knee": self.knee,
+        }
+        text = f"MSE by number of colors, {_listed(self.k)}"
+        curve = curve_html(self.k, self.mse.tolist(), self.knee, text)
+        shown = self.palettes[-1 if self.knee is None else self.k.index(self.knee)]
+        swatches = swatches_html(shown.hex, shown.shares, shown.first_label)
+        return beside_html(facts_html(facts), curve) + swatches
 
     def __repr__(self) -> str:
         return f"<Sweep k={_listed(self.k)}, knee={self.knee}>"
