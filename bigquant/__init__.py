@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bigquant import plot
     from bigquant.colorcounts import ColorHistogram
     from bigquant.differences import Comparison, compare
     from bigquant.errors import BigquantError, InputError, PaletteWarning
@@ -42,6 +43,7 @@ __all__ = [
     "compare",
     "inspect",
     "open_image",
+    "plot",
     "quantize",
     "sweep",
 ]
@@ -61,6 +63,7 @@ _HOMES = {
     "compare": "differences",
     "inspect": "inspection",
     "open_image": "read",
+    "plot": "plot",
     "quantize": "pipeline",
     "sweep": "pipeline",
 }
@@ -70,7 +73,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``import bigquant`` is quick."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    value = home if name == _HOMES[name] else getattr(home, name)
     globals()[name] = value
     return value
 
