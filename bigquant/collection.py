@@ -208,8 +208,9 @@ def check_room(job: Job, k: int, first_label: int | None = None) -> None:
 
 def quantize_files(
     job: Job,
-    k: int,
+    k: int | str,
     *,
+    quality: float | None = None,
     keep: Any = None,
     algorithm: str = "auto",
     random_state: int | None = 0,
@@ -219,7 +220,12 @@ def quantize_files(
     The other parameters are as for `quantize`.
     """
     names, failures = list(job.images), dict(job.failures)
-    choices: dict[str, Any] = {"keep": keep, "algorithm": algorithm, "random_state": random_state}
+    choices: dict[str, Any] = {
+        "quality": quality,
+        "keep": keep,
+        "algorithm": algorithm,
+        "random_state": random_state,
+    }
     plan = _plan_of(job, k=k, **choices)
     left = unfinished_run(job.targets[names[0]], plan) if plan else None
     if left:

@@ -127,22 +127,19 @@ def fit_palettes(
     *,
     n_init: str | int = "auto",
     random_state: int | None = 0,
-) -> tuple[list[Palette], list[float]]:
-    """Fit a palette for each k, ascending, each also from the one before: no error ever rises.
-
-    Returns
-    -------
-    palettes : list of Palette
-    differences : list of float
-        Mean CIEDE2000 between the pixels and their colours.
-    """
+) -> list[Palette]:
+    """Fit a palette for each k, ascending, each also from the one before: no error ever rises."""
     _log.info("fitting %d to %d of them", ks[0], ks[-1])
     chain = _Chain(counted, n_init, random_state)
-    planned = [chain.plan(k) for k in ks]
+    palettes = dask.compute(*(chain.plan(k)[1] for k in ks))
+    return [_with_facts(counted, palette, "auto", random_state) for palette in palettes]
+
+
+def mean_differences(counted: Counted, palettes: Sequence[Palette]) -> list[float]:
+    """Average CIEDE2000 between the pixels and their colours in each palette."""
     seen = dask.delayed(ColorHistogram.sample)(counted.histogram, _DIFFERENCE_COLORS)
-    differences = [dask.delayed(_mean_difference)(seen, palette) for _, palette in planned]
-    palettes, found = dask.compute([palette for _, palette in planned], differences)
-    return [_with_facts(counted, each, "auto", random_state) for each in palettes], found
+    measure = dask.delayed(_mean_difference)
+    return list(dask.compute(*(measure(seen, palette.colors) for palette in palettes)))
 
 
 def fit_at_the_knee(
@@ -156,7 +153,7 @@ def fit_at_the_knee(
     if counted.n_colors <= most or most < least:
         return fit_palette(counted, most, n_init=n_init, random_state=random_state)
     ks = range(least, most + 1)
-    palettes, _ = fit_palettes(counted, ks, n_init=n_init, random_state=random_state)
+    palettes = fit_palettes(counted, ks, n_init=n_init, random_state=random_state)
     knee = find_knee(ks, [palette.mse for palette in palettes])
     return palettes[-1 if knee is None else ks.index(knee)]
 
@@ -250,9 +247,9 @@ def _palette_after(
     return Palette.from_fit(histogram, np.vstack([before.centers, worst]), first_label)
 
 
-def _mean_difference(seen: ColorHistogram, palette: Palette) -> float:
-    labels, _ = assign(seen.colors, palette.colors.astype(np.float64))
-    apart = ciede2000(seen.colors, palette.colors[labels])
+def _mean_difference(seen: ColorHistogram, colors: NDArray[np.uint8]) -> float:
+    labels, _ = assign(seen.colors, colors.astype(np.float64))
+    apart = ciede2000(seen.colors, colors[labels])
     return float(np.average(apart, weights=seen.counts))
 
 

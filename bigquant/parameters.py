@@ -16,6 +16,8 @@ from bigquant.kept import read_colors
 from bigquant.palette import MAX_COLORS
 
 DEFAULT_K = 32
+#: Labels that a palette image can tell apart.
+MOST_LABELS = 256
 _SHOWN = 5
 
 
@@ -30,7 +32,14 @@ def read_wish(k: int | str, quality: float | None, keep: Any, algorithm: str) ->
         raise InputError(f"quality={quality}: must be a PSNR in dB, above 0")
     if algorithm == "dask-ml" and (k == "auto" or quality is not None):
         raise InputError("dask-ml's own fit chooses no k: use the algorithm 'histogram'")
-    return _read_keep(keep, DEFAULT_K if k == "auto" else int(k), algorithm)
+    return _read_keep(keep, most_colors(k, quality), algorithm)
+
+
+def most_colors(k: int | str, quality: float | None, first_label: int = 1) -> int:
+    """Tell how many colours a palette can have; `k` and `quality` are those of `quantize`."""
+    if k != "auto":
+        return int(k)
+    return DEFAULT_K if quality is None else MOST_LABELS - first_label
 
 
 def read_wishes(k: Sequence[int], keep: Any) -> tuple[list[int], NDArray[np.uint8]]:

@@ -13,10 +13,26 @@ import numpy as np
 from bigquant.bands import split_channels
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import BigquantError, InputError, PaletteWarning
-from bigquant.fitting import Counted, count, fit_at_the_knee, fit_palette, fit_palettes, fit_until
+from bigquant.fitting import (
+    Counted,
+    count,
+    fit_at_the_knee,
+    fit_palette,
+    fit_palettes,
+    fit_until,
+    mean_differences,
+)
 from bigquant.image import Image
 from bigquant.palette import Palette
-from bigquant.parameters import DEFAULT_K, alike, check_types, read_fitting, read_wish, read_wishes
+from bigquant.parameters import (
+    DEFAULT_K,
+    alike,
+    check_types,
+    most_colors,
+    read_fitting,
+    read_wish,
+    read_wishes,
+)
 from bigquant.quantized import QuantizedImage
 from bigquant.read import open_image
 from bigquant.remap import paint, remap, remap_and_tally
@@ -143,10 +159,10 @@ def quantize_images(
     counted = count(alike(images), kept)
     start = time.perf_counter()
     if quality is not None:
-        most = 256 - counted.first_label if k == "auto" else int(k)
+        most = most_colors(k, quality, counted.first_label)
         palette = fit_until(counted, quality, most, **fitting)
     elif k == "auto":
-        palette = fit_at_the_knee(counted, DEFAULT_K, **fitting)
+        palette = fit_at_the_knee(counted, most_colors(k, None), **fitting)
     else:
         palette = fit_palette(counted, int(k), algorithm=algorithm, **fitting)
         _warn_of_fewer(counted, int(k), palette.k, stacklevel + 1)
@@ -214,7 +230,8 @@ def sweep_images(
     _warn_of_fewer(counted, ks[-1], most, stacklevel)
     ks = [*(k for k in ks if k < most), most]
     start = time.perf_counter()
-    palettes, differences = fit_palettes(counted, ks, **fitting)
+    palettes = fit_palettes(counted, ks, **fitting)
+    differences = mean_differences(counted, palettes)
     seconds = {"count": counted.seconds, "fit": time.perf_counter() - start}
     return Sweep(tuple(ks), tuple(palettes), tuple(differences), seconds)
 

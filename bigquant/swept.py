@@ -87,16 +87,17 @@ class Sweep:
         """Make a pandas DataFrame: k, colors (found), inertia, mse, psnr, ciede2000_mean."""
         import pandas as pd  # noqa: PLC0415 - takes a while to import
 
-        return pd.DataFrame(self._columns())
+        return pd.DataFrame(self.columns())
 
     def as_json(self) -> dict[str, Any]:
         """Describe the sweep in JSON's types, its palettes too; no psnr where there is no error."""
-        columns = self._columns()
+        columns = self.columns()
         columns["psnr"] = [value if math.isfinite(value) else None for value in self.psnr.tolist()]
         palettes = [palette.as_json() for palette in self.palettes]
         return {**columns, "knee": self.knee, "palettes": palettes}
 
-    def _columns(self) -> dict[str, list[Any]]:
+    def columns(self) -> dict[str, list[Any]]:
+        """List the columns of `to_dataframe`, by name."""
         return {
             "k": list(self.k),
             "colors": [palette.k for palette in self.palettes],

@@ -154,6 +154,15 @@ def comparison_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def sweep_table(sweep: Any) -> str:
+    """Lay out what a sweep found, a palette a line; the knee is marked."""
+    lines = ["  k  colors        MSE  PSNR (dB)  CIEDE2000"]
+    for k, colors, _, mse, psnr, apart in zip(*sweep.columns().values(), strict=True):
+        mark = "  <- knee" if k == sweep.knee else ""
+        lines.append(f"{k:3}  {colors:6}  {mse:9.2f}  {psnr:9.2f}  {apart:9.3f}{mark}")
+    return "\n".join(lines)
+
+
 def _error_words(facts: Mapping[str, Any]) -> str:
     return f"{facts['psnr']:.2f} dB (MSE {facts['mse']:.2f})" if facts["mse"] else "no error"
 
