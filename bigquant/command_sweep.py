@@ -84,8 +84,8 @@ def sweep(
 ) -> None:
     """Fit a palette for each of several numbers of colours, and tell their errors.
 
-    The pixels of INPUT are read once, to count the distinct colours (and a thumbnail of the first
-    INPUT for the grid of pictures). Several inputs get one palette for each number of colours.
+    The pixels of INPUT are read once, to count the distinct colours. Several inputs get one palette
+    for each number of colours; the grid of pictures shows the first of them.
     """
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
     from bigquant.parameters import read_wishes  # noqa: PLC0415
@@ -109,7 +109,7 @@ def sweep(
         warnings.simplefilter("always")  # to be told below, whatever Python's -W says
         with running_on(address, workers) as client, stage_progress(client, quiet=quiet):
             found = sweep_images(images, ks, keep=kept, random_state=seed)
-            write_files(found, images[0], targets, overwrite)
+            write_files(found, targets, overwrite)
     notes = [str(w.message) for w in caught if w.category is PaletteWarning]
     if as_json:
         facts = {"inputs": inputs, **found.as_json(), "outputs": targets, "notes": notes}

@@ -28,6 +28,8 @@ from bigquant.nearest import assign
 from bigquant.palette import Palette
 from bigquant.parallel_fit import plan_fit
 
+#: Side of the thumbnail that is taken while colours are counted.
+_THUMBNAIL = 512
 #: Sources that a palette names; a collection may have any number.
 _NAMED = 100
 #: Colours, or of more colours pixels, that the mean difference of a sweep is taken of: CIEDE2000
@@ -54,6 +56,8 @@ class Counted:
     failures : Mapping
         What went wrong with other images, by their place among those that were given.
     seconds : float
+    thumbnail : ndarray, (y, x, channel), uint8, or None
+        Of the first image, of every n-th pixel; None if that could not be read.
     """
 
     images: list[Image]
@@ -63,6 +67,7 @@ class Counted:
     first_label: int
     failures: Mapping[int, BigquantError]
     seconds: float
+    thumbnail: NDArray[np.uint8] | None
 
     def n_centers(self, k: int) -> int:
         """Tell how many colours a palette of k can have."""
@@ -83,15 +88,16 @@ def count(images: Sequence[Image], kept: NDArray[np.uint8]) -> Counted:
     kept = in_channels(kept, split_channels(images[0].shape[2])[0])
     first_label = int(any(split_channels(image.shape[2])[1] for image in images))
     start = time.perf_counter()
-    histogram, failures = count_images(images)
+    found, failures = count_images(images, _THUMBNAIL)
     images = [image for number, image in enumerate(images) if number not in failures]
-    n_colors = histogram.n_colors.compute()
+    histogram = found.histogram
+    n_colors, thumbnail = dask.compute(histogram.n_colors, found.thumbnail)
     seconds = time.perf_counter() - start
     if not n_colors:
         whose = "the image" if len(images) == 1 else "the images"
         raise InputError(f"every pixel of {whose} is transparent: there is nothing to fit")
     _log.info("%d distinct colours", n_colors)
-    return Counted(images, histogram, n_colors, kept, first_label, failures, seconds)
+    return Counted(images, histogram, n_colors, kept, first_label, failures, seconds, thumbnail)
 
 
 def fit_palette(

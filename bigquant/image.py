@@ -38,15 +38,12 @@ class Image(da.Array):  # type: ignore[misc]
         Opens another level of the pyramid that the file has: ``reopen(level=2)``.
     level : int
         Which of them this is.
-    in_memory : bool
-        Whether it is a NumPy array; who knows what a Dask array has to do for its pixels.
     """
 
     source: Source
     staged: tuple[StagedWindows, ...]
     reopen: Callable[..., Image] | None = None
     level: int = 0
-    in_memory: bool = False
 
     def smaller(self) -> Iterator[Image]:
         """Open the smaller levels of the file's pyramid, largest first, if it has one."""
@@ -131,9 +128,7 @@ def from_arrays(
     )
     marks = None if mask is None or mask is False else _mask_blocks(mask, pixels)
     frame = found.frame and found.frame.choose(rule.colors, pixels.shape[2])
-    image = with_source(_apply(rule, pixels, marks), Source(frame=frame))
-    image.in_memory = isinstance(array, np.ndarray)
-    return image
+    return with_source(_apply(rule, pixels, marks), Source(frame=frame))
 
 
 def _find_bands(

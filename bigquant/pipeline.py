@@ -6,6 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,8 @@ def quantize_images(
         _warn_of_fewer(counted, int(k), palette.k, stacklevel + 1)
     seconds = {"count": counted.seconds, "fit": time.perf_counter() - start}
     results = [plan_result(image, palette, seconds) for image in counted.images]
+    if 0 not in counted.failures:
+        results[0] = replace(results[0], thumbnail=counted.thumbnail)
     return results, counted.failures
 
 
@@ -233,7 +236,7 @@ def sweep_images(
     palettes = fit_palettes(counted, ks, **fitting)
     differences = mean_differences(counted, palettes)
     seconds = {"count": counted.seconds, "fit": time.perf_counter() - start}
-    return Sweep(tuple(ks), tuple(palettes), tuple(differences), seconds)
+    return Sweep(tuple(ks), tuple(palettes), tuple(differences), seconds, counted.thumbnail)
 
 
 def color_histogram(

@@ -39,7 +39,7 @@ except ImportError as error:
 MOST_POINTS = 20_000
 #: Panels of a grid.
 MOST_PANELS = 36
-_SIDE = 480
+_SIDE = 512
 #: Sizes of the markers of colours, and of centroids, in pixels.
 _SMALLEST, _LARGEST, _CENTROID = 2.0, 9.0, 12.0
 
@@ -76,19 +76,22 @@ def swatches(palette: Palette, *, columns: int = 8) -> Picture:
     return figure
 
 
-def grid(sweep: Sweep, image: Any, *, columns: int | None = None) -> Picture:
+def grid(sweep: Sweep, image: Any = None, *, columns: int | None = None) -> Picture:
     """Draw an image in the colours of every palette of a sweep, each titled ``k=...``.
 
     Parameters
     ----------
     sweep : Sweep
         Of more palettes than 36 that many are shown, at even distances.
-    image : array-like or Image
-        As for `quantize`. A thumbnail of it is read, once: see `before_after`.
+    image : array-like or Image, optional
+        As for `quantize`; a thumbnail of it is read, see `before_after`. Without it the one is
+        shown that was taken when the colours were counted.
     columns : int, optional
         Panels in a row; without it about as many as rows.
     """
-    pixels = _thumbnail(image, _SIDE)
+    pixels = sweep.thumbnail if image is None else _thumbnail(image)
+    if pixels is None:
+        raise InputError("the sweep has no thumbnail: give the image that is to be shown")
     chosen = np.unique(np.linspace(0, len(sweep) - 1, min(len(sweep), MOST_PANELS)).astype(int))
     columns = columns or math.ceil(math.sqrt(len(chosen)))
     panels = [(f"k={sweep.k[i]}", in_colors(pixels, sweep.palettes[i])) for i in chosen.tolist()]
@@ -101,12 +104,13 @@ def before_after(image: Any, result: QuantizedImage | Palette) -> Picture:
     Parameters
     ----------
     image : array-like or Image
-        As for `quantize`. Of a file with a pyramid a small level is read; of others every n-th
-        pixel, for which all of their blocks are read once, one after the other.
+        As for `quantize`. What was quantized is not read again. Of another file with a pyramid a
+        small level is read; of others every n-th pixel, for which all of their blocks are read,
+        one after the other.
     result : QuantizedImage or Palette
     """
     palette = result.palette if isinstance(result, QuantizedImage) else result
-    pixels = _thumbnail(image, 2 * _SIDE)
+    pixels = _thumbnail(image, result if isinstance(result, QuantizedImage) else None)
     before, after = ("before", pixels), (f"k={palette.k}", in_colors(pixels, palette))
     if palette.n_pixels:
         after = (f"k={palette.k}, PSNR {palette.psnr:.1f} dB", after[1])
@@ -216,12 +220,13 @@ def _centroids(palette: Palette) -> Any:
     )
 
 
-def _thumbnail(image: Any, side: int) -> NDArray[np.uint8]:
-    if isinstance(image, QuantizedImage):
-        image = image.original
-    opened = open_image(image)
+def _thumbnail(image: Any, known: QuantizedImage | None = None) -> NDArray[np.uint8]:
+    """Read a thumbnail, unless it is there already."""
+    opened = image.original if isinstance(image, QuantizedImage) else open_image(image)
     check_types([opened])
-    return thumbnail(opened, side)
+    if known is not None and known.thumbnail is not None and opened.name == known.original.name:
+        return known.thumbnail
+    return thumbnail(opened, _SIDE)
 
 
 def _panels(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,13 +11,16 @@ from typing import Any
 import dask.array as da
 import numpy as np
 from dask.base import DaskMethodsMixin
+from numpy.typing import NDArray
 
-from bigquant.errors import BigquantError
+from bigquant.bands import split_channels
+from bigquant.histogram import thumbnail_step
 from bigquant.image import Image
 from bigquant.notebook import beside_html, facts_html, picture_html, swatches_html
 from bigquant.palette import Palette
+from bigquant.pixelframe import frame_pixels
 from bigquant.source import Source
-from bigquant.thumbnail import in_colors, is_cheap, thumbnail
+from bigquant.thumbnail import in_colors
 from bigquant.tiff_output import write_tiff
 from bigquant.write import write_npy, write_png, write_zarr
 from bigquant.xarray_frame import Frame
@@ -49,6 +51,8 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         Of a palette that is applied: pixels of every label, and last the sum of their squared
         errors, from the same reading of the image as the labels. The palette has no pixels and
         no error before that is computed.
+    thumbnail : ndarray, (y, x, channel), uint8, optional
+        Every n-th pixel of the original, at most 512 along a side, taken while it was counted.
     """
 
     palette: Palette
@@ -57,6 +61,7 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
     original: Image
     seconds: Mapping[str, float]
     tally: da.Array | None = None
+    thumbnail: NDArray[np.uint8] | None = None
 
     @property
     def source(self) -> Source:
@@ -105,6 +110,19 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         """
         frame, reserved = self.source.frame or Frame.plain(), bool(self.palette.first_label)
         return frame.dataset(self.image_blocks, self.label_blocks, nodata=reserved)
+
+    def to_dask_dataframe(self) -> Any:
+        """Make a Dask DataFrame of the original's pixels, one a row, one partition a block.
+
+        Columns are y, x, r, g, b (or gray), cluster (the label) and color, ``rgb(255, 0, 0)``, of
+        the label. Pixels that are no part of the image are left out. Lazy, and for small images
+        or cropped ones: a row takes some hundred bytes. `ColorHistogram.to_dataframe` has a row
+        for each distinct colour instead.
+        """
+        image = self.original
+        if split_channels(image.shape[2])[0] < self.palette.colors.shape[1]:
+            image = image.as_rgb()
+        return frame_pixels(image, self.palette)
 
     def to_zarr(
         self,
@@ -238,10 +256,10 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
             "PSNR": f"{palette.psnr:.2f} dB" if palette.n_pixels else None,
         }
         parts = [facts_html(facts), blocks.to_svg(size=_SHOWN_SIDE)]
-        with suppress(BigquantError):  # the file may be gone
-            if is_cheap(self.original, _SHOWN_SIDE):
-                small = in_colors(thumbnail(self.original, _SHOWN_SIDE), palette)
-                parts.append(picture_html(small, f"the image in {palette.k} colors"))
+        if self.thumbnail is not None:
+            step = thumbnail_step(self.thumbnail.shape, _SHOWN_SIDE)
+            small = in_colors(self.thumbnail[::step, ::step], palette)
+            parts.append(picture_html(small, f"the image in {palette.k} colors"))
         return beside_html(*parts) + swatches_html(palette.hex, palette.shares, palette.first_label)
 
     # Dask's collection protocol: all of it is the image's

@@ -41,7 +41,7 @@ def remap(image: da.Array, palette: Palette) -> da.Array:
         Same chunks; reads nothing before it is computed.
     """
     return image.map_blocks(
-        _labeller(image, palette),
+        labeller(image, palette),
         palette.colors,
         palette.first_label,
         token="remap-block",
@@ -65,7 +65,7 @@ def remap_and_tally(image: da.Array, palette: Palette) -> tuple[da.Array, da.Arr
     """
     pairs = image.map_blocks(
         _tally_block,
-        _labeller(image, palette),
+        labeller(image, palette),
         palette.colors,
         palette.first_label,
         token="remap-block",
@@ -102,8 +102,8 @@ def paint(labels: da.Array, palette: Palette) -> da.Array:
     )
 
 
-def _labeller(image: da.Array, palette: Palette) -> Callable[..., NDArray[Any]]:
-    """Choose how to label the blocks of an image."""
+def labeller(image: da.Array, palette: Palette) -> Callable[..., NDArray[Any]]:
+    """Choose how to label the blocks of an image: a function like `label_block`."""
     n_pixels = image.shape[0] * image.shape[1]
     few = n_pixels <= _FEW_PIXELS and n_pixels * palette.k <= _FEW_DISTANCES
     return compare_block if few else label_block

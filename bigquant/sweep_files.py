@@ -10,7 +10,6 @@ from pathlib import Path
 
 from bigquant.atomic import check_apart, check_target, complete_or_nothing
 from bigquant.errors import InputError
-from bigquant.image import Image
 from bigquant.swept import Sweep
 
 _PICTURES = (".png", ".pdf", ".svg")
@@ -39,7 +38,7 @@ def check_files(paths: Sequence[str], inputs: Sequence[str], overwrite: bool) ->
     return list(paths)
 
 
-def write_files(sweep: Sweep, image: Image, paths: Sequence[str], overwrite: bool) -> None:
+def write_files(sweep: Sweep, paths: Sequence[str], overwrite: bool) -> None:
     """Write a sweep, by suffix: .png, .pdf and .svg the grid, .csv the table, .json everything.
 
     Each file is complete or not there at all.
@@ -47,8 +46,6 @@ def write_files(sweep: Sweep, image: Image, paths: Sequence[str], overwrite: boo
     Parameters
     ----------
     sweep : Sweep
-    image : Image
-        Of which a thumbnail is read for the grid.
     paths : sequence of str
         Of `check_files`.
     overwrite : bool
@@ -59,7 +56,7 @@ def write_files(sweep: Sweep, image: Image, paths: Sequence[str], overwrite: boo
             from bigquant import plot  # noqa: PLC0415 - takes a while to import
 
             file = io.BytesIO()
-            plot.grid(sweep, image).savefig(file, format=suffix[1:], dpi=100)
+            plot.grid(sweep).savefig(file, format=suffix[1:], dpi=100)
             data = file.getvalue()
         elif suffix == ".csv":
             data = _table(sweep).encode()

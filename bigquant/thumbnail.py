@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant.bands import split_channels
+from bigquant.histogram import thumbnail_step
 from bigquant.image import Image
 from bigquant.nearest import assign
 from bigquant.palette import Palette
-
-#: Pixels that are read without asking who waits for them: a notebook shows what it has.
-_CHEAP = 1 << 22
 
 
 def thumbnail(image: Image, side: int = 512) -> NDArray[Any]:
@@ -28,19 +26,11 @@ def thumbnail(image: Image, side: int = 512) -> NDArray[Any]:
     side : int
     """
     level = _level_for(image, side)
-    step = max(1, -(-max(level.shape[:2]) // side))
+    step = thumbnail_step(level.shape, side)
     thinned = level[step // 2 :: step, step // 2 :: step] if step > 1 else da.asarray(level)
     # copied: a view would hold its whole block
     pixels: NDArray[Any] = thinned.map_blocks(np.array, dtype=image.dtype).compute()
     return pixels
-
-
-def is_cheap(image: Image, side: int) -> bool:
-    """Whether a thumbnail takes no more than a glance."""
-    if image.reopen is None and not image.in_memory:
-        return False
-    level = _level_for(image, side)
-    return bool(level.shape[0] * level.shape[1] <= _CHEAP)
 
 
 def in_colors(pixels: NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
