@@ -41,7 +41,7 @@ MOST_POINTS = 20_000
 MOST_PANELS = 36
 _SIDE = 512
 #: Sizes of the markers of colours, and of centroids, in pixels.
-_SMALLEST, _LARGEST, _CENTROID = 2.0, 9.0, 12.0
+_SMALLEST, _LARGEST, _CENTROID = 2.0, 9.0, 20.0
 
 
 class Picture(Figure):
@@ -111,10 +111,8 @@ def before_after(image: Any, result: QuantizedImage | Palette) -> Picture:
     """
     palette = result.palette if isinstance(result, QuantizedImage) else result
     pixels = _thumbnail(image, result if isinstance(result, QuantizedImage) else None)
-    before, after = ("before", pixels), (f"k={palette.k}", in_colors(pixels, palette))
-    if palette.n_pixels:
-        after = (f"k={palette.k}, PSNR {palette.psnr:.1f} dB", after[1])
-    return _panels([before, after], 2, 5.0, palette)
+    panels = [("before", pixels), (f"after, k={palette.k}", in_colors(pixels, palette))]
+    return _panels(panels, 2, 5.0, palette)
 
 
 def knee(sweep: Sweep) -> Picture:
@@ -170,7 +168,7 @@ def scatter3d(
             marker={
                 "size": _SMALLEST + (_LARGEST - _SMALLEST) * size,
                 "color": frame.color,
-                "opacity": 0.5,
+                "opacity": 0.5 if palette is None else 0.2,  # centroids lie amid the points
                 "line": {"width": 0},
             },
             hovertemplate="rgb(%{x}, %{y}, %{z})<extra></extra>",
@@ -215,7 +213,8 @@ def _centroids(palette: Palette) -> Any:
         marker={
             "size": _CENTROID,
             "color": palette.hex,
-            "line": {"width": 1, "color": "black"},
+            "opacity": 1,
+            "line": {"width": 2, "color": "white"},
         },
     )
 

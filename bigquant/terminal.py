@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -64,8 +65,8 @@ def unpack(image: Any, *, quiet: bool) -> dict[str, float]:
 
 
 def _make_bars() -> Any:
-    """Make bars on stderr; None if it is no terminal."""
-    if not sys.stderr.isatty():
+    """Make bars on stderr; None if it is no terminal, or a notebook's, which cannot go back."""
+    if not sys.stderr.isatty() or "JPY_PARENT_PID" in os.environ:
         return None
     # rich has no use without a terminal
     from rich.console import Console  # noqa: PLC0415
