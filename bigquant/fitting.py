@@ -137,7 +137,7 @@ def fit_palettes(
     """Fit a palette for each k, ascending, each also from the one before: no error ever rises."""
     _log.info("fitting %d to %d of them", ks[0], ks[-1])
     chain = _Chain(counted, n_init, random_state)
-    palettes = dask.compute(*(chain.plan(k)[1] for k in ks))
+    palettes = _together([chain.plan(k)[1] for k in ks])
     return [_with_facts(counted, palette, "auto", random_state) for palette in palettes]
 
 
@@ -145,7 +145,13 @@ def mean_differences(counted: Counted, palettes: Sequence[Palette]) -> list[floa
     """Average CIEDE2000 between the pixels and their colours in each palette."""
     seen = dask.delayed(ColorHistogram.sample)(counted.histogram, _DIFFERENCE_COLORS)
     measure = dask.delayed(_mean_difference)
-    return list(dask.compute(*(measure(seen, palette.colors) for palette in palettes)))
+    return _together([measure(seen, palette.colors) for palette in palettes])
+
+
+def _together(planned: list[Delayed]) -> list[Any]:
+    """Compute as one: apart, each would have its graph looked through."""
+    found: list[Any] = dask.delayed(list)(planned).compute()
+    return found
 
 
 def fit_at_the_knee(
