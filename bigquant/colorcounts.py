@@ -196,7 +196,7 @@ class ColorHistogram:
         """Digest of colours and counts: the same for the same pixels, in any order and chunks."""
         digest = hashlib.sha256(f"{self.colors.shape} {self.colors.dtype.str}".encode())
         digest.update(np.ascontiguousarray(self.colors).data)
-        digest.update(np.ascontiguousarray(self.counts).data)
+        digest.update(np.ascontiguousarray(_narrowed(self.counts)).data)
         return f"sha256:{digest.hexdigest()}"
 
     def to_dataframe(self, palette: Palette | None = None) -> Any:
@@ -246,10 +246,14 @@ class ColorHistogram:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel small: counts as wide as they must be, and without the tree."""
-        counts = self.counts
-        if counts.dtype == np.uint64 and counts.size:
-            counts = counts.astype(np.min_scalar_type(counts.max()))
-        return _unpack, (self.colors, counts, self.counts.dtype)
+        return _unpack, (self.colors, _narrowed(self.counts), self.counts.dtype)
+
+
+def _narrowed(counts: NDArray[Any]) -> NDArray[Any]:
+    """Bring whole counts to the narrowest type that holds them."""
+    if counts.dtype != np.uint64 or not counts.size:
+        return counts
+    return counts.astype(np.min_scalar_type(counts.max()))
 
 
 def _unpack(colors: NDArray[Any], counts: NDArray[Any], dtype: np.dtype[Any]) -> ColorHistogram:

@@ -89,8 +89,8 @@ def fit(
     if isinstance(init, str):
         choices = (init, n_init, max_iter, tol, seed, keep, before)
         search = Search.plan(histogram, n_clusters, *choices)
-        chosen = search.choose([search.run(0, 1)])
-        return search.finish(histogram, [search.improve(chosen, 0, 1)])
+        chosen = search.choose(search.run(0, 1))
+        return search.finish(histogram, search.improve(chosen, 0, 1))
     n_clusters, kept = _feasible(histogram, n_clusters, keep)
     if init.shape[1] != kept.shape[1]:
         raise InputError(f"init has {init.shape[1]} features, the data {kept.shape[1]}")
@@ -194,7 +194,7 @@ class Search:
         drawn = _seed_centers(self.seeds, found, self.n_clusters, self.init, rng)
         return np.vstack([found[len(self.kept) :], drawn])
 
-    def choose(self, found: list[list[Fit]]) -> list[Fit]:
+    def choose(self, *found: list[Fit]) -> list[Fit]:
         """Choose the best that are no repetitions of better ones, as their inertia tells."""
         chosen: list[Fit] = []
         for each in sorted(itertools.chain(*found), key=_rank):
@@ -213,7 +213,7 @@ class Search:
             return mine
         return [breathe(self.coarse, self.kept, f, self.max_iter, self.limit) for f in mine]
 
-    def finish(self, histogram: ColorHistogram, found: list[list[Fit]]) -> Fit:
+    def finish(self, histogram: ColorHistogram, *found: list[Fit]) -> Fit:
         """Refine the best on finer levels, and at last on all colours."""
         levels = levels_of(histogram)
         finer = first_with(levels, _n_points(self.n_clusters))

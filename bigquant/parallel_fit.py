@@ -43,6 +43,6 @@ def plan_fit(
     choices = (init, n_init, max_iter, tol, seed, keep, before)
     plan = task(lloyd.Search.plan, histogram, n_clusters, *choices)
     runs = [task(lloyd.Search.run, plan, part, _PARTS) for part in range(_PARTS)]
-    chosen = task(lloyd.Search.choose, plan, runs)
+    chosen = task(lloyd.Search.choose, plan, *runs)  # in a list, Dask would look through each
     improved = [task(lloyd.Search.improve, plan, chosen, part, _PARTS) for part in range(_PARTS)]
-    return task(lloyd.Search.finish, plan, histogram, improved)
+    return task(lloyd.Search.finish, plan, histogram, *improved)

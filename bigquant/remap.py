@@ -22,6 +22,9 @@ from bigquant.palette import Palette, label_dtype
 #: made.
 _FEW_DISTANCES, _FEW_PIXELS = 1 << 26, 1 << 22
 
+#: Pixels that are compared at once: what they take stays in the cache.
+_SLICE = 1 << 15
+
 _lock = threading.Lock()
 
 
@@ -128,11 +131,14 @@ def compare_block(
     Squared distances of 8-bit colours are whole numbers that single precision holds exactly.
     """
     channels, has_alpha = split_channels(pixels.shape[2])
-    rows = np.ascontiguousarray(pixels[..., :channels]).reshape(-1, channels)
-    nearest, distances = np.empty(len(rows), np.int32), np.empty(len(rows), np.float32)
-    nearest_of_all(rows, colors.astype(np.float32), nearest, distances)
-    dtype = label_dtype(len(colors), first_label)
-    labels = (nearest + first_label).astype(dtype).reshape(pixels.shape[:2])
+    rows = pixels[..., :channels].reshape(-1, channels)
+    centers = colors.astype(np.float32)
+    labels = np.empty(pixels.shape[:2], label_dtype(len(colors), first_label))
+    nearest, distances = np.empty(_SLICE, np.int32), np.empty(_SLICE, np.float32)
+    for start in range(0, len(rows), _SLICE):
+        part = np.ascontiguousarray(rows[start : start + _SLICE])
+        nearest_of_all(part, centers, nearest[: len(part)], distances[: len(part)])
+        labels.reshape(-1)[start : start + len(part)] = nearest[: len(part)] + first_label
     if has_alpha:
         labels[pixels[..., -1] == 0] = 0
     return labels

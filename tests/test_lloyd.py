@@ -115,7 +115,7 @@ def test_a_fit_goes_on_from_the_one_before(rng):
     histogram = ColorHistogram(points, np.ones(360))
     found = lloyd.fit(histogram, 11)
     search = lloyd.Search.plan(histogram, 12, "random", 1, 300, 1e-4, 0, before=found)
-    ranked = search.choose([search.run(0, 1)])
+    ranked = search.choose(search.run(0, 1))
     apart = np.abs(ranked[0].centers[:, None] - blobs[None]).max(axis=2)
     assert (apart.min(axis=0) < 3).all()
 
