@@ -42,7 +42,7 @@ class Sweep:
     >>> image = np.array([[[0, 0, 0], [2, 2, 2], [250, 250, 250]]], np.uint8)
     >>> sweep = bigquant.sweep(image, range(1, 4))
     >>> sweep.mse.round(2).tolist(), sweep[2].hex
-    ([41337.67, 2.0, 0.0], ['#010101', '#fafafa'])
+    ([41336.0, 2.0, 0.0], ['#010101', '#fafafa'])
     """
 
     k: tuple[int, ...]
