@@ -35,6 +35,8 @@ _NAMED = 100
 #: Colours, or of more colours pixels, that the mean difference of a sweep is taken of: CIEDE2000
 #: takes ten times as long as a fit. It differs from the mean of all by less than a hundredth.
 _DIFFERENCE_COLORS = 1 << 16
+#: Restarts of each fit of a sweep, one more than of a fit alone: curves show what is missed.
+_RESTARTS = 3
 _MAX_ITER, _TOL = 300, 1e-4
 _log = logging.getLogger(__name__)
 
@@ -216,7 +218,7 @@ class _Chain:
 
     def __init__(self, counted: Counted, n_init: Any, random_state: int | None) -> None:
         self.counted = counted
-        self.n_init = None if n_init == "auto" else n_init
+        self.n_init = _RESTARTS if n_init == "auto" else n_init
         # the seed that `KMeans` would draw
         self.seed = np.random.RandomState(random_state).randint(2**31 - 1)
         self.last: tuple[Any, Any] = (None, None)  # a fit and its palette, or delayed ones
