@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bigquant.bands import split_channels
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import BigquantError
+from bigquant.planes import map_pixels
 
 #: Blocks that are counted in one go: enough to keep a cluster busy.
 _BATCH = 512
@@ -43,14 +44,7 @@ def count_rows(rows: da.Array, weights: da.Array | None = None) -> Delayed:
     """
     rows = rows.rechunk({1: -1})
     if weights is None:
-        parts = rows.map_blocks(
-            count_block,
-            rows.shape[1],
-            token="count-block",
-            dtype=object,
-            drop_axis=1,
-            meta=np.empty(0, object),
-        )
+        parts = map_pixels(count_block, rows, rows.shape[1], token="count-block", dtype=object)
     else:
         parts = da.map_blocks(
             count_weighted,
@@ -100,17 +94,17 @@ def survey_block(
     pixels: NDArray[Any],
     channels: int,
     step: int,
-    starts: tuple[NDArray[np.int64], ...],
-    block_id: Any = None,
+    row: int,
+    column: int,
 ) -> Survey:
     """Count one block of an image, and take its part of the thumbnail, if `step` is not 0.
 
-    `starts` are the first rows, and the first columns, of the blocks.
+    Its first pixel stands at `row` and `column`.
     """
     histogram = count_block(pixels, channels)
     if not step:
         return Survey(histogram)
-    begin = [int(first[number]) for first, number in zip(starts, block_id, strict=True)]
+    begin = (row, column)
     # the middle one of every `step` rows and columns of the whole image
     skipped = [(step // 2 - start) % step for start in begin]
     piece = pixels[skipped[0] :: step, skipped[1] :: step]
@@ -134,16 +128,9 @@ def survey(image: da.Array, side: int) -> Delayed:
         Of the `Survey`. Nothing is read before it is computed.
     """
     channels, _ = split_channels(image.shape[2])
-    image = image.rechunk({2: -1})
-    parts = image.map_blocks(
-        survey_block,
-        channels,
-        thumbnail_step(image.shape, side) if side else 0,
-        tuple(np.cumsum((0, *lengths[:-1])) for lengths in image.chunks[:2]),
-        token="count-block",
-        dtype=object,
-        drop_axis=2,
-        meta=np.empty((0, 0), object),
+    step = thumbnail_step(image.shape, side) if side else 0
+    parts = map_pixels(
+        survey_block, image, channels, step, token="count-block", dtype=object, placed=True
     )
     return merge_tree(parts.to_delayed().ravel().tolist(), Survey.merge)
 

@@ -25,6 +25,7 @@ from bigquant.histogram import count_rows
 from bigquant.iteration import Fit
 from bigquant.nearest import assign
 from bigquant.parallel_fit import plan_fit
+from bigquant.planes import map_pixels
 
 ALGORITHMS = ("auto", "histogram", "dask-ml")
 
@@ -186,12 +187,9 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         -------
         dask.array.Array, (n_samples,), int32
         """
-        return self._matching_rows(X).map_blocks(
-            _label_rows,
-            self.cluster_centers_,
-            dtype=np.int32,
-            drop_axis=1,
-            meta=np.empty(0, np.int32),
+        rows = self._matching_rows(X)
+        return map_pixels(
+            _label_rows, rows, self.cluster_centers_, token="label-rows", dtype=np.int32
         )
 
     def transform(self, X: Any, y: Any = None) -> da.Array:  # noqa: ARG002
@@ -246,8 +244,8 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         self.cluster_centers_ = np.asarray(model.cluster_centers_, np.float64)
         self.n_iter_ = model.n_iter_
         self.n_features_in_ = rows.shape[1]
-        errors = rows.map_blocks(
-            _squared_errors, self.cluster_centers_, dtype=np.float64, drop_axis=1
+        errors = map_pixels(
+            _squared_errors, rows, self.cluster_centers_, token="errors", dtype=np.float64
         )
         self.inertia_ = float(errors.sum().compute())
 

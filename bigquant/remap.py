@@ -17,6 +17,7 @@ from bigquant.bands import split_channels
 from bigquant.nearest import assign, fill_table, nearest_of_all
 from bigquant.painting import paint_block
 from bigquant.palette import Palette, label_dtype
+from bigquant.planes import map_pixels
 
 #: Up to so many distances, of so many pixels, an image is labelled in less time than a table is
 #: made.
@@ -43,14 +44,13 @@ def remap(image: da.Array, palette: Palette) -> da.Array:
     dask.array.Array, (y, x), uint8 or uint16
         Same chunks; reads nothing before it is computed.
     """
-    return image.map_blocks(
+    return map_pixels(
         labeller(image, palette),
+        image,
         palette.colors,
         palette.first_label,
         token="remap-block",
         dtype=palette.label_dtype,
-        drop_axis=2,
-        meta=np.empty((0, 0), palette.label_dtype),
     )
 
 
@@ -66,15 +66,14 @@ def remap_and_tally(image: da.Array, palette: Palette) -> tuple[da.Array, da.Arr
         Pixels of every label, and last the sum of their squared errors. Whole numbers, so the
         same for any chunks; blocks are summed up as a tree.
     """
-    pairs = image.map_blocks(
+    pairs = map_pixels(
         _tally_block,
+        image,
         labeller(image, palette),
         palette.colors,
         palette.first_label,
         token="remap-block",
         dtype=object,
-        drop_axis=2,
-        meta=np.empty((0, 0), object),
     )
     dtype, length = palette.label_dtype, palette.first_label + palette.k + 1
     labels = pairs.map_blocks(
