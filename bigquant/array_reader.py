@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant.axes import Axes, find_axes
+from bigquant.axes import Axes, find_axes, list_axes
 from bigquant.bands import default_colors
 from bigquant.errors import InputError
 from bigquant.fingerprint import Fingerprint
@@ -94,7 +94,12 @@ def open_npy(path: str, channel_axis: int | None, selection: Selection) -> Raste
         block = rows, columns
     else:
         block = plan_rows((height, width, pixel))
-    source = Source(path=path, format="npy", valid_range=type_range(windows.dtype))
+    source = Source(
+        path=path,
+        format="npy",
+        valid_range=type_range(windows.dtype),
+        details={"axes": list_axes(mapped.shape, axes)},
+    )
     return Raster(windows, block, source, *default_colors(depth))
 
 

@@ -109,6 +109,24 @@ def find_axes(
     return _find_unnamed(name, shape, channel)
 
 
+def list_axes(
+    shape: Sequence[int], axes: Axes, names: Sequence[str | None] | None = None
+) -> dict[str, int]:
+    """List the axes of an array with their lengths, for people.
+
+    Parameters
+    ----------
+    shape : sequence of int
+    axes : Axes
+        Of `find_axes`, by which axes are called where nothing has a name.
+    names : sequence of str or None, optional
+    """
+    shown = [str(label or "") for label in names or ()]
+    if not any(shown):
+        shown = ["y" if n == axes.y else "x" if n == axes.x else "c" for n in range(len(shape))]
+    return dict(zip(_called(shown), shape, strict=True))
+
+
 def is_channel(name: object) -> bool:
     """Tell if an axis of that name holds channels."""
     return str(name).lower() in _CHANNEL
@@ -144,7 +162,8 @@ def _find_named(
     planes: Mapping[str, int],
 ) -> Axes:
     y, x, channel = known
-    chosen = _choose_planes(name, shape, names, planes)
+    called = _called(names)
+    chosen = _choose_planes(name, shape, called, planes)
     if channel in (y, x) or y in chosen or x in chosen:
         raise InputError(f"{name}: has axes {_list(names, shape)}: y and x cannot be chosen from")
     left = [axis for axis in range(len(shape)) if axis not in (y, x, channel, *chosen)]
@@ -155,15 +174,21 @@ def _find_named(
         channel = None
     longer = [axis for axis in left if axis != channel and shape[axis] > 1]
     if longer:
-        wanted = [names[axis] or f"axis {axis}" for axis in longer]
-        example = dict.fromkeys(wanted, 0)
-        options = " ".join(f"--select {axis}=0" for axis in wanted)
+        wanted = [called[axis] for axis in longer]
+        options = ",".join(f"{axis}=0" for axis in wanted)
         raise InputError(
-            f"{name}: has axes {_list(names, shape)}: choose a plane of {' and '.join(wanted)}, "
-            f"e.g. {options} (select={example})"
+            f"{name}: has axes {_list(called, shape)}: choose a plane of {' and '.join(wanted)}, "
+            f"e.g. --select {options} (select={dict.fromkeys(wanted, 0)})"
         )
     chosen.update((axis, 0) for axis in left if axis != channel)
     return Axes(y, x, channel, tuple(sorted(chosen.items())))
+
+
+def _called(names: list[str]) -> list[str]:
+    """Name axes so that each can be selected from: by their number where nothing else tells."""
+    lower = [name.lower() for name in names]
+    odd = (not name or lower.count(name) > 1 for name in lower)
+    return [f"axis{n}" if o else name for n, (o, name) in enumerate(zip(odd, names, strict=True))]
 
 
 def _choose_planes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant.errors import BandsNeeded, InputError
+from bigquant.nodata import find_nodata, fit_nodata
 from bigquant.raster import Raster, Windows
 from bigquant.source import Source
 
@@ -28,6 +28,8 @@ _TURNS = {
     8: (True, True, False),
 }
 _UPRIGHT = _TURNS[1]
+#: Where the products of two unsigned samples have room.
+_WIDE = {np.dtype(name): wide for name, wide in (("u1", "u4"), ("u2", "u8"), ("u4", "u8"))}
 
 
 @dataclass(frozen=True)
@@ -43,21 +45,35 @@ class ChannelRule:
     premultiplied : bool
         Whether the colours are multiplied by alpha.
     nodata : float, optional
-        Marks pixels all of whose colours have this value.
+        Marks pixels all of whose bands have this value.
+    bands : tuple of int
+        Samples that nodata is looked for in, whatever becomes of them.
+    marks : int, optional
+        Sample that is 0 where a pixel is nodata, for bands that do not show it any more.
     has_mask : bool
         Whether a mask marks pixels too.
+    full : float, optional
+        Greatest value of colours and alpha; without it that of their type, or 1.
     """
 
     colors: tuple[int, ...]
     alpha: int | None = None
     premultiplied: bool = False
     nodata: float | None = None
+    bands: tuple[int, ...] = ()
+    marks: int | None = None
     has_mask: bool = False
+    full: float | None = None
 
     @property
     def has_alpha(self) -> bool:
         """Whether anything can mark pixels, so that there is an alpha channel."""
-        return not (self.alpha is None and self.nodata is None and not self.has_mask)
+        return self.alpha is not None or self.has_nodata or self.has_mask
+
+    @property
+    def has_nodata(self) -> bool:
+        """Whether a value marks pixels."""
+        return self.nodata is not None or self.marks is not None
 
     @property
     def depth(self) -> int:
@@ -67,38 +83,48 @@ class ChannelRule:
     @property
     def span(self) -> tuple[int, int]:
         """First and last of the samples that are looked at."""
-        wanted = self.colors if self.alpha is None else (*self.colors, self.alpha)
+        others = (number for number in (self.alpha, self.marks) if number is not None)
+        wanted = (*self.colors, *self.bands, *others)
         return min(wanted), max(wanted)
 
     def moved(self, first: int) -> ChannelRule:
         """Make the rule for samples whose first ones are missing."""
-        alpha = None if self.alpha is None else self.alpha - first
-        return replace(self, colors=tuple(color - first for color in self.colors), alpha=alpha)
+        return replace(
+            self,
+            colors=tuple(color - first for color in self.colors),
+            bands=tuple(band - first for band in self.bands),
+            alpha=None if self.alpha is None else self.alpha - first,
+            marks=None if self.marks is None else self.marks - first,
+        )
 
     def keeps(self, n_samples: int) -> bool:
         """Whether the channels are the samples, one for one."""
         wanted = self.colors if self.alpha is None else (*self.colors, self.alpha)
-        made = self.premultiplied or self.nodata is not None or self.has_mask
+        made = self.premultiplied or self.has_nodata or self.has_mask
         return not made and wanted == tuple(range(n_samples))
 
     def apply(self, samples: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Turn samples (y, x, sample) and a mask (y, x, 1) into an image (y, x, channel)."""
+        """Turn samples (y, x, sample) and a mask (y, x, band) into an image (y, x, channel).
+
+        A mask marks pixels all of whose bands are 0 in it.
+        """
         if self.keeps(samples.shape[2]):
             return samples
         colors = samples[..., list(self.colors)]
         if not self.has_alpha:
             return colors
-        full = np.array(_full(samples.dtype), samples.dtype)
+        full = np.array(_full(samples.dtype) if self.full is None else self.full, samples.dtype)
         alpha = np.full(samples.shape[:2], full)
         if self.alpha is not None:
             alpha = samples[..., self.alpha].copy()
             if self.premultiplied:
                 colors = _divide(colors, alpha, full)
         if self.nodata is not None:
-            equal = np.isnan(colors) if math.isnan(self.nodata) else colors == self.nodata
-            alpha[equal.all(axis=2)] = 0
+            alpha[find_nodata(samples, self.bands, self.nodata)] = 0
+        if self.marks is not None:
+            alpha[samples[..., self.marks] == 0] = 0
         if mask is not None:
-            alpha[mask[..., 0] == 0] = 0
+            alpha[~mask.any(axis=2)] = 0
         return np.concatenate([colors, alpha[..., None]], axis=2)
 
 
@@ -111,7 +137,7 @@ def _divide(colors: NDArray[Any], alpha: NDArray[Any], full: NDArray[Any]) -> ND
     alpha = alpha[..., None]
     if colors.dtype.kind == "f":
         return np.where(alpha > 0, colors / np.where(alpha > 0, alpha, 1), 0).astype(colors.dtype)
-    wide = np.dtype(np.uint64 if colors.dtype.itemsize > 1 else np.uint32)
+    wide = np.dtype(_WIDE.get(colors.dtype, object))
     raised = (colors.astype(wide) * full.astype(wide) + alpha // 2) // np.maximum(alpha, 1)
     straight: NDArray[Any] = np.minimum(raised, full).astype(colors.dtype)
     return straight
@@ -126,7 +152,7 @@ class ChannelWindows:
     stored : Windows
     rule : ChannelRule
     mask : Windows, optional
-        Of the stored image's height and width, one sample.
+        Of the stored image's height and width; where all its samples are 0, a pixel is out.
     turn : (bool, bool, bool)
         Whether to swap the axes, then flip y, flip x.
     """
@@ -161,7 +187,7 @@ class ChannelWindows:
         window = (slice(x0, x1), slice(y0, y1)) if swap else (slice(y0, y1), slice(x0, x1))
         first, last = self.rule.span
         samples = self.stored[(*window, slice(first, last + 1))]
-        mask = None if self.mask is None else self.mask[(*window, slice(0, 1))]
+        mask = None if self.mask is None else self.mask[(*window, slice(0, self.mask.shape[2]))]
         pixels = self.rule.moved(first).apply(samples, mask)
         if swap:
             pixels = pixels.swapaxes(0, 1)
@@ -188,6 +214,7 @@ def choose_channels(
     alpha: int | None = None,
     premultiplied: bool = False,
     nodata: float | None = None,
+    marks: int | None = None,
     bands: tuple[int, ...] | None = None,
     masked: bool = True,
 ) -> ChannelRule:
@@ -198,9 +225,9 @@ def choose_channels(
     name : str
         Of the image, for errors.
     depth : int
-        Samples of a pixel.
+        Bands: samples of a pixel without marks.
     dtype : numpy.dtype
-    colors, alpha, premultiplied, nodata
+    colors, alpha, premultiplied, nodata, marks
         What is known of them, as in `Raster`.
     bands : tuple of int, optional
         Samples that are the colours, counted from 1, and none is alpha, whatever is known.
@@ -220,21 +247,19 @@ def choose_channels(
             raise InputError(f"{name}: bands {shown}: must be one or three of 1 to {depth}")
         colors, alpha = tuple(band - 1 for band in bands), None
     if colors is None:
+        few, example = ("one", (1,)) if depth < 3 else ("one or three", (3, 2, 1))
         raise BandsNeeded(
-            f"{name}: has {depth} bands, and does not say which are red, green and blue: "
-            "choose one or three, e.g. --bands 3,2,1 (bands=(3, 2, 1))"
+            f"{name}: has {depth} bands, and does not say which are red, green and blue: choose "
+            f"{few}, e.g. --bands {','.join(map(str, example))} (bands={example})"
         )
     if not masked:
-        alpha = nodata = None
-    return ChannelRule(colors, alpha, premultiplied and alpha is not None, _fitting(nodata, dtype))
-
-
-def _fitting(nodata: float | None, dtype: np.dtype[Any]) -> float | None:
-    """Drop a value that no sample of this type can have, as GDAL does."""
-    if nodata is None or dtype.kind == "f":
-        return nodata
-    limits = np.iinfo(dtype)
-    return nodata if nodata == nodata // 1 and limits.min <= nodata <= limits.max else None
+        return ChannelRule(colors)
+    premultiplied = premultiplied and alpha is not None
+    nodata = fit_nodata(nodata, dtype)
+    if marks is not None or nodata is None:
+        return ChannelRule(colors, alpha, premultiplied, marks=marks)
+    every = tuple(band for band in range(depth) if band != alpha)
+    return ChannelRule(colors, alpha, premultiplied, nodata, every)
 
 
 def compose(raster: Raster, rule: ChannelRule, mask: Windows | None = None) -> Raster:
@@ -243,7 +268,8 @@ def compose(raster: Raster, rule: ChannelRule, mask: Windows | None = None) -> R
     The mask is of the image as it is stored.
     """
     turn = _turn_of(raster)
-    windows = ChannelWindows(raster.windows, replace(rule, has_mask=mask is not None), mask, turn)
+    rule = replace(rule, has_mask=mask is not None, full=_greatest(raster))
+    windows = ChannelWindows(raster.windows, rule, mask, turn)
     as_stored = turn == _UPRIGHT and windows.rule.keeps(raster.windows.shape[2])
     n_colors = len(rule.colors)
     return replace(
@@ -255,9 +281,17 @@ def compose(raster: Raster, rule: ChannelRule, mask: Windows | None = None) -> R
         alpha=n_colors if windows.rule.has_alpha else None,
         premultiplied=False,
         nodata=None,
+        marks=None,
         mask=None,
         orientation=1,
     )
+
+
+def _greatest(raster: Raster) -> float | None:
+    """Tell the greatest value of unsigned samples where it is less than their type's."""
+    limits = raster.source.valid_range
+    known = limits is not None and limits[0] == 0 and raster.windows.dtype.kind == "u"
+    return limits[1] if known and limits else None
 
 
 def _turn_of(raster: Raster) -> tuple[bool, bool, bool]:

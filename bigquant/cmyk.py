@@ -22,6 +22,11 @@ def make_transform(profile: object) -> ImageCms.ImageCmsTransform | None:
         return None
 
 
+def told(by_profile: bool) -> str:
+    """Tell people how CMYK has become RGB."""
+    return f"converted to RGB {'by its' if by_profile else 'without an'} ICC profile"
+
+
 def to_rgb(
     inks: NDArray[np.uint8], transform: ImageCms.ImageCmsTransform | None
 ) -> NDArray[np.uint8]:

@@ -86,8 +86,7 @@ def compare(
     stored = {"storage_options": reading.get("storage_options")}
     images = [open_image(a, **reading), open_image(b, **(stored if a_only else reading))]
     if not address:
-        for image in images:
-            unpack(image, quiet=quiet)
+        unpack(images, quiet=quiet, strict=True)
     with running_on(address, workers) as client, stage_progress(client, quiet=quiet):
         result = measure(*images)
     size = {"width": images[0].shape[1], "height": images[0].shape[0]}

@@ -103,8 +103,7 @@ def sweep(
     targets = check_files(_name(inputs, outputs, ks), inputs, overwrite)
     images = [open_image(name, **reading) for name in inputs]
     if not address:
-        for image in images:
-            unpack(image, quiet=quiet)
+        unpack(images, quiet=quiet, strict=True)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")  # to be told below, whatever Python's -W says
         with running_on(address, workers) as client, stage_progress(client, quiet=quiet):

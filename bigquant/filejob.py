@@ -96,8 +96,8 @@ def run(
         )
         check(job)
         unpacking = {}
-        if len(inputs) == 1 and not address:
-            unpacking = unpack(job.images[inputs[0]], quiet=quiet)
+        if not address:
+            unpacking = unpack(list(job.images.values()), quiet=quiet, strict=job.strict)
         with running_on(address, workers) as client, stage_progress(client, quiet=quiet):
             outcome = work(job)
     for other in (w for w in caught if w.category is not PaletteWarning):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigquant import cmyk
 from bigquant.errors import InputError
 from bigquant.fingerprint import Fingerprint
 from bigquant.flat_header import FlatHeader, find_format, read_header
@@ -148,6 +149,10 @@ def _check_size(path: str, header: FlatHeader, size: int, raw: int) -> None:
 def _describe(path: str, header: FlatHeader) -> Source:
     dpi = header.dpi
     full = 2**header.bits - 1 if header.bits > 8 else 255
+    details = {"photometric": header.photometric}
+    if header.mode == "CMYK":
+        profile = header.info.get("icc_profile")
+        details["cmyk"] = cmyk.told(cmyk.make_transform(profile) is not None)
     return Source(
         path=path,
         format="JPEG" if header.format == "lossless JPEG" else header.format,
@@ -156,5 +161,5 @@ def _describe(path: str, header: FlatHeader) -> Source:
         # a profile of CMYK is of no use to RGB
         icc_profile=None if header.mode == "CMYK" else header.info.get("icc_profile") or None,
         valid_range=(0, full),
-        details={"photometric": header.photometric},
+        details=details,
     )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bigquant.errors import InputError
@@ -16,6 +19,10 @@ _SLIDES = (".svs", ".ndpi")
 _TIFFS = (".tif", ".tiff", ".btf", ".tf8")
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".jp2", ".j2k", ".bmp", ".gif")
 _IMAGES = frozenset((*_SLIDES, *_TIFFS, *_PICTURES, ".npy", ".zarr"))
+#: What lies beside outputs and is no image.
+_SIDE_FILES = ("palette.json", ".aux.xml")
+#: Bytes in which an output of ours says whose it is.
+_HEAD_BYTES = 1 << 20
 #: Whatever makes a folder a Zarr.
 ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup")
 
@@ -27,33 +34,80 @@ def expand(names: Sequence[str]) -> list[str]:
     ----------
     names : sequence of str
         Files, Zarr folders and URLs stand for themselves, a folder for the images in it, a
-        pattern (``scans/*.tif``, ``**`` for folders in folders) for what matches it, and
-        ``@list.txt`` for the names in that file, one a line.
+        pattern (``scans/*.tif``, ``**`` for folders in folders) for the files and Zarrs that
+        match it, and ``@list.txt`` for the names in that file, one a line. Of a folder or
+        pattern, what bigquant has made of others of its files is left out: ``a.k8.zarr`` beside
+        ``a.tif``.
 
     Raises
     ------
     InputError
         If a folder, pattern or list stands for nothing.
     """
-    return [path for name in names for path in _expand(name)]
+    return [path for name in names for path in _expand(name, ())]
 
 
-def _expand(name: str) -> list[str]:
+def _expand(name: str, lists: tuple[str, ...]) -> list[str]:
     if name.startswith("@"):
-        return expand(_read_list(name[1:]))
+        return _expand_list(name[1:], lists)
     if "://" in name:
         return [name]
     if os.path.isdir(name) and not is_zarr(name):
         found = sorted(str(path) for path in Path(name).iterdir() if _is_image(path))
         if not found:
             raise InputError(f"{name}: a folder without images: name a folder, a file or a pattern")
-        return found
+        return _leave_out_outputs(found)
     if not os.path.lexists(name) and glob.has_magic(name):
-        found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - of any folder
+        found = _match(name)
         if not found:
             raise InputError(f"{name}: no file matches: check the pattern")
-        return found
+        return _leave_out_outputs(found)
     return [name]
+
+
+def _match(pattern: str) -> list[str]:
+    """List the files and Zarrs that match; not what lies in a Zarr that does, too."""
+    found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - of any folder
+    zarrs = {Path(name) for name in found if is_zarr(name)}
+    return [
+        name
+        for name in found
+        if (Path(name) in zarrs or not os.path.isdir(name))
+        and zarrs.isdisjoint(Path(name).parents)
+        and not name.endswith(_SIDE_FILES)
+    ]
+
+
+def _leave_out_outputs(found: list[str]) -> list[str]:
+    """Leave out what is ours and has the name of a file that is not, or one made of it."""
+    stems = {name: list(_stems(Path(name))) for name in found}
+    count = Counter(first for first, *_ in stems.values())
+    related = (name for name, own in stems.items() if sum(count[stem] for stem in own) > 1)
+    made = {name for name in related if _is_output(Path(name))}
+    originals = {own[0] for name, own in stems.items() if name not in made}
+    return [name for name in found if name not in made or originals.isdisjoint(stems[name])]
+
+
+def _stems(path: Path) -> Iterator[Path]:
+    """Take the suffixes off a name, one after another."""
+    yield (path := path.with_suffix(""))
+    while path.suffix:
+        yield (path := path.with_suffix(""))
+
+
+def _is_output(path: Path) -> bool:
+    """Tell an output of ours by what it says of itself, labels in ``.npy`` by their palette."""
+    format_ = format_of(str(path))
+    if format_ == "npy":
+        return Path(f"{path}.palette.json").exists() or (path.parent / "palette.json").exists()
+    files = [path / name for name in ("zarr.json", ".zattrs")] if path.is_dir() else [path]
+    for name in files if format_ else ():
+        if not name.is_file():
+            continue
+        with suppress(OSError), name.open("rb") as file:
+            if b"bigquant" in file.read(_HEAD_BYTES):
+                return True
+    return False
 
 
 def is_zarr(folder: str) -> bool:
@@ -63,12 +117,20 @@ def is_zarr(folder: str) -> bool:
 
 def _is_image(path: Path) -> bool:
     known = path.suffix.lower() in _IMAGES and not path.name.startswith(".")
-    return known and (path.is_file() or is_zarr(str(path)))
+    return known and (not path.is_dir() or is_zarr(str(path)))
+
+
+def _expand_list(path: str, lists: tuple[str, ...]) -> list[str]:
+    """List what the names in a file stand for; `lists` are the files that have led to it."""
+    if os.path.abspath(path) in lists:
+        raise InputError(f"{path}: a list that names itself: take @{path} out of it")
+    lists = (*lists, os.path.abspath(path))
+    return [found for name in _read_list(path) for found in _expand(name, lists)]
 
 
 def _read_list(path: str) -> list[str]:
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is no readable list of names ({error})") from error
     names = [line.strip() for line in lines if line.strip()]
@@ -147,7 +209,11 @@ def _beside(name: str, suffix: str) -> str:
 
 
 def _stem(name: str) -> str:
-    return (_whole(name) if "://" not in name else Path(name.rstrip("/"))).stem
+    if "://" not in name:
+        return _whole(name).stem
+    if name.partition("://")[0].endswith(("http", "https")):
+        name = re.split("[?#]", name)[0]  # where signatures stand
+    return Path(name.rstrip("/")).stem
 
 
 def _whole(name: str) -> Path:

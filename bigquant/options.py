@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -137,19 +139,22 @@ def _numbers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
         ) from error
 
 
-def _planes(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, int] | None:
+def _planes(
+    _: click.Context, __: click.Parameter, values: tuple[str, ...]
+) -> dict[str, int] | None:
     """Split AXIS=INDEX pairs with commas between them."""
-    planes = {}
-    for pair in value.split(",") if value else ():
-        name, _equals, number = pair.partition("=")
-        if not name.strip() or not number.strip().isdigit():
+    planes: dict[str, int] = {}
+    for pair in (pair for value in values for pair in value.split(",")):
+        name, _equals, number = (part.strip() for part in pair.partition("="))
+        if not name or not number.isdecimal():
             raise click.BadParameter(f"{pair!r} is not AXIS=INDEX such as T=0,Z=3")
-        planes[name.strip()] = int(number)
+        if planes.setdefault(name, int(number)) != int(number):
+            raise click.BadParameter(f"{name}={planes[name]} and {name}={number}: give one of them")
     return planes or None
 
 
 def _storage(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
-    """Split KEY=VALUE pairs; true and false are flags."""
+    """Split KEY=VALUE pairs; true and false are flags, and {...} is JSON."""
     flags = {"true": True, "false": False}
     stored: dict[str, Any] = {}
     for pair in values:
@@ -157,6 +162,9 @@ def _storage(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
         if not name or not equals:
             raise click.BadParameter(f"{pair!r} is not KEY=VALUE such as anon=true")
         stored[name] = flags.get(value.lower(), value)
+        if value.startswith("{"):
+            with contextlib.suppress(ValueError):  # a text that begins so
+                stored[name] = json.loads(value)
     return stored
 
 
@@ -187,7 +195,8 @@ reading = _add(
             "--select",
             metavar="AXIS=N",
             callback=_planes,
-            help="Plane of each further axis, e.g. T=0,Z=3.",
+            multiple=True,
+            help="Plane of each further axis, e.g. T=0,Z=3; may be repeated.",
         ),
         click.option(
             "--storage-option",
@@ -195,7 +204,8 @@ reading = _add(
             metavar="KEY=VALUE",
             callback=_storage,
             multiple=True,
-            help="For URLs: an option of fsspec, e.g. anon=true; may be repeated.",
+            help="For URLs: an option of fsspec, e.g. anon=true, or with a JSON object for VALUE; "
+            "may be repeated.",
         ),
     ]
 )

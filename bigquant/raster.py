@@ -72,7 +72,11 @@ class Raster:
     premultiplied : bool
         Whether the colours are multiplied by alpha.
     nodata : float, optional
-        A pixel all of whose samples have this value is no part of the image.
+        A pixel all of whose bands have this value, as the file stores them, is no part of the
+        image.
+    marks : int, optional
+        Last sample, which is no band: 0 where a pixel is nodata. There is one where bands are
+        converted, so that nodata cannot be looked for in them.
     mask : Windows, optional
         The file's own mask, of one sample: 0 where a pixel is no part of the image.
     orientation : int
@@ -86,5 +90,11 @@ class Raster:
     alpha: int | None = None
     premultiplied: bool = False
     nodata: float | None = None
+    marks: int | None = None
     mask: Windows | None = None
     orientation: int = 1
+
+    @property
+    def n_bands(self) -> int:
+        """Samples of a pixel without marks."""
+        return self.windows.shape[2] - (self.marks is not None)

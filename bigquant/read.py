@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import zarr
@@ -53,11 +55,13 @@ def open_image(
         One band, or three that are red, green and blue, counted from 1: for images that do
         not say which of their bands these are, or say it wrongly.
     nodata : float, optional
-        Pixels all of whose bands have this value are no part of the image; instead of the
-        value that the file gives.
+        Pixels all of whose bands have this value are no part of the image, whichever bands are
+        chosen; instead of the value that the file gives. Alpha is no band. It is the value that
+        is stored: in a TIFF before a palette or the like is applied, in other pictures as they
+        are decoded.
     mask : path, array or False, optional
-        An image of the same size, 0 where a pixel is no part of the image. With False
-        neither alpha nor nodata nor a mask in the file marks any.
+        An image of the same size, 0 where a pixel is no part of the image, in all bands if it
+        has several. With False neither alpha nor nodata nor a mask in the file marks any.
     series, page : int, optional
         Which image of a file that holds several.
     level : int
@@ -86,25 +90,25 @@ def open_image(
     planes, options = dict(select or {}), dict(storage_options or {})
     if not isinstance(path, str | os.PathLike | zarr.Array):
         if isinstance(mask, str | os.PathLike):
-            mask = open_image(mask, mask=False, storage_options=options)[..., 0]
+            mask = from_raster(_open_mask(mask, options), {}).any(axis=2)
         return from_arrays(
             path, channel_axis=channel_axis, planes=planes, bands=chosen, nodata=nodata, mask=mask
         )
     if isinstance(path, zarr.Array):
-        raster = open_zarr_array(path, channel_axis, planes)
+        raster = _with_nodata(open_zarr_array(path, channel_axis, planes), nodata)
     else:
-        selection = Selection(series, page, level, planes)
-        raster = _open_path(os.fspath(path), channel_axis, selection, options)
-    if nodata is not None:
-        raster = replace(raster, nodata=nodata)
+        asked = _Asked(channel_axis, Selection(series, page, level, planes), options, nodata)
+        raster = _open_path(os.fspath(path), asked)
+    name = raster.source.path or "the array"
     rule = choose_channels(
-        raster.source.path or "the array",
-        raster.windows.shape[2],
+        name,
+        raster.n_bands,
         raster.windows.dtype,
         colors=raster.colors,
         alpha=raster.alpha,
         premultiplied=raster.premultiplied,
         nodata=raster.nodata,
+        marks=raster.marks,
         bands=chosen,
         masked=mask is not False,
     )
@@ -112,8 +116,11 @@ def open_image(
     image = compose(raster, rule, own)
     if mask is not None and mask is not False:
         assert image.colors
-        seen = ChannelRule(image.colors, image.alpha)
-        image = compose(image, seen, _open_mask(image, mask, options))
+        if not isinstance(mask, str | os.PathLike):
+            raise InputError(f"{name}: the mask of a file is a file: give its path")
+        marks = _open_mask(mask, options).windows
+        _check_size(image, mask, marks)
+        image = compose(image, ChannelRule(image.colors, image.alpha), marks)
     opened = from_raster(image, _understood(raster, rule, own is not None or bool(mask)))
     if not isinstance(path, zarr.Array) and (mask is None or mask is False):
         opened.level = level
@@ -134,12 +141,12 @@ def open_image(
 
 def _understood(raster: Raster, rule: ChannelRule, has_mask: bool) -> dict[str, Any]:
     """Tell what was made of the file's bands, for people."""
-    marks = {"alpha": rule.alpha is not None, "nodata": rule.nodata is not None, "mask": has_mask}
-    facts: dict[str, Any] = {"bands": raster.windows.shape[2]}
-    if rule.colors != tuple(range(raster.windows.shape[2])):
+    marks = {"alpha": rule.alpha is not None, "nodata": rule.has_nodata, "mask": has_mask}
+    facts: dict[str, Any] = {"bands": raster.n_bands}
+    if rule.colors != tuple(range(raster.n_bands)):
         facts["colors"] = [band + 1 for band in rule.colors]
-    if rule.nodata is not None:
-        facts["nodata"] = rule.nodata
+    if rule.has_nodata:
+        facts["nodata"] = raster.nodata
     if raster.orientation != 1:
         facts["orientation"] = raster.orientation
     if any(marks.values()):
@@ -147,30 +154,64 @@ def _understood(raster: Raster, rule: ChannelRule, has_mask: bool) -> dict[str, 
     return facts
 
 
-def _open_path(
-    path: str, channel_axis: int | None, selection: Selection, options: Mapping[str, Any]
-) -> Raster:
+@dataclass(frozen=True)
+class _Asked:
+    """What a reader is asked for: the parameters of `open_image` that it knows."""
+
+    channel_axis: int | None = None
+    selection: Selection = field(default_factory=Selection)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    nodata: float | None = None
+
+
+def _open_path(path: str, asked: _Asked) -> Raster:
     """Choose a reader by the file's first bytes; names lie."""
     if remote.is_url(path) and not remote.local_path(path):
-        raster = _open_url(path, channel_axis, selection, options)
+        raster = _open_url(path, asked)
         return replace(raster, source=replace(raster.source, path=remote.public(path)))
     name = os.path.abspath(remote.local_path(path) or path)
-    if not os.path.exists(name):
-        raise InputError(f"{path}: no such file: check the path")
-    if os.path.isdir(name):
-        return open_zarr(name, channel_axis, selection, {})
+    head = _read_head(path, name)
+    if head[:4] in _TIFF:
+        _refuse_axis(path, asked)
+        return open_tiff(name, asked.selection, {}, asked.nodata)
+    return _with_nodata(_open_other(path, name, head, asked), asked.nodata)
+
+
+def _with_nodata(raster: Raster, nodata: float | None) -> Raster:
+    return raster if nodata is None else replace(raster, nodata=nodata)
+
+
+def _refuse_axis(path: str, asked: _Asked) -> None:
+    if asked.channel_axis is not None:
+        raise InputError(f"{path}: knows its own channels: channel_axis is for arrays")
+
+
+def _read_head(path: str, name: str) -> bytes:
+    """Read the first bytes of a file; a folder has none."""
     try:
-        head = ByteSource.find(name).head()
+        mode = os.stat(name).st_mode
+        if stat.S_ISDIR(mode):
+            return b""
+        if not stat.S_ISREG(mode):  # opening a pipe would wait for who writes to it
+            raise InputError(f"{path}: is a pipe or a device, not a file: copy it to one first")
+        return ByteSource.find(name).head()
+    except FileNotFoundError as error:
+        link = Path(name)
+        what = "no such file"
+        if link.is_symlink():
+            what = f"a link to {link.readlink()}, which is not there"
+        raise InputError(f"{path}: {what}: check the path") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _open_other(path: str, name: str, head: bytes, asked: _Asked) -> Raster:
+    """Open what is no TIFF."""
+    if os.path.isdir(name) or head[:4] == b"PK\3\4":
+        return open_zarr(name, asked.channel_axis, asked.selection, {})
     if head[:6] == b"\x93NUMPY":
-        return open_npy(name, channel_axis, selection)
-    if head[:4] == b"PK\3\4":
-        return open_zarr(name, channel_axis, selection, {})
-    if channel_axis is not None:
-        raise InputError(f"{path}: knows its own channels: channel_axis is for arrays")
-    if head[:4] in _TIFF:
-        return open_tiff(name, selection)
+        return open_npy(name, asked.channel_axis, asked.selection)
+    _refuse_axis(path, asked)
     if is_flat(head):
         return open_flat(name, head)
     raise InputError(
@@ -179,42 +220,44 @@ def _open_path(
     )
 
 
-def _open_url(
-    url: str, channel_axis: int | None, selection: Selection, options: Mapping[str, Any]
-) -> Raster:
+def _open_url(url: str, asked: _Asked) -> Raster:
     """Look for a TIFF and a Zarr, in the order that the name suggests."""
+    options = asked.options
     try:
         named = ".zarr" in url or url.endswith("/")
-        if named and find_document(url, options):
-            return open_zarr(url, channel_axis, selection, options)
-        try:
-            head = ByteSource.find(url, options).head()
-        except FileNotFoundError:
-            if named or not find_document(url, options):
-                raise
-            return open_zarr(url, channel_axis, selection, options)
+        is_zarr = named and bool(find_document(url, options))
+        if not is_zarr:
+            try:
+                head = ByteSource.find(url, options).head()
+            except FileNotFoundError:
+                if named or not find_document(url, options):
+                    raise
+                is_zarr = True
     except OSError as error:
         raise InputError(f"{url}: {error.strerror}") from error
+    if is_zarr:
+        raster = open_zarr(url, asked.channel_axis, asked.selection, options)
+        return _with_nodata(raster, asked.nodata)
     if head[:4] not in _TIFF:
         raise InputError(
             f"{url}: neither TIFF nor Zarr, which are all that is read behind a URL: "
             "copy the file to a disk first"
         )
-    if channel_axis is not None:
-        raise InputError(f"{url}: knows its own channels: channel_axis is for arrays")
-    return open_tiff(url, selection, options)
+    _refuse_axis(url, asked)
+    return open_tiff(url, asked.selection, options, asked.nodata)
 
 
-def _open_mask(image: Raster, mask: Any, options: Mapping[str, Any]) -> Windows:
-    """Open a file as the mask of another; both are held against each other upright."""
-    name = image.source.path or "the array"
-    if not isinstance(mask, str | os.PathLike):
-        raise InputError(f"{name}: the mask of a file is a file: give its path")
-    found = _open_path(os.fspath(mask), None, Selection(), options)
-    windows, size = compose(found, ChannelRule((0,))).windows, image.windows.shape[:2]
+def _open_mask(mask: str | os.PathLike[str], options: Mapping[str, Any]) -> Raster:
+    """Open a file as a mask, upright: its gray or all its bands, whose 0 is no part of an image."""
+    found = _open_path(os.fspath(mask), _Asked(options=options))
+    bands = tuple(band for band in range(found.n_bands) if band != found.alpha)
+    return compose(found, ChannelRule(found.colors or bands))
+
+
+def _check_size(image: Raster, mask: Any, windows: Windows) -> None:
+    size = image.windows.shape[:2]
     if windows.shape[:2] != size:
         raise InputError(
             f"{mask}: is {windows.shape[1]} x {windows.shape[0]} pixels, the image "
             f"{size[1]} x {size[0]}: give a mask of the same size"
         )
-    return windows

@@ -56,7 +56,9 @@ def write_files(sweep: Sweep, paths: Sequence[str], overwrite: bool) -> None:
             from bigquant import plot  # noqa: PLC0415 - takes a while to import
 
             file = io.BytesIO()
-            plot.grid(sweep).savefig(file, format=suffix[1:], dpi=100)
+            # by that mark a picture beside its image is known as none of the images
+            said = {"Software" if suffix == ".png" else "Creator": "bigquant"}
+            plot.grid(sweep).savefig(file, format=suffix[1:], dpi=100, metadata=said)
             data = file.getvalue()
         elif suffix == ".csv":
             data = _table(sweep).encode()

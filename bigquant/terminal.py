@@ -7,14 +7,18 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 from dask.callbacks import Callback
+from dask.system import CPU_COUNT
 from dask.utils import key_split
 
 from bigquant.cluster import task_counts
+from bigquant.errors import BigquantError
 
 #: Part of a task's name -> what its stage is called.
 _STAGES = {
@@ -24,6 +28,8 @@ _STAGES = {
     "compare-block": "comparing",
 }
 _POLL_SECONDS = 0.3
+#: Bars of files that stay when they are full; more would fill the screen.
+_MOST_BARS = 16
 #: Entries of a graph that are results or names of results.
 _NO_WORK = ("Alias", "DataNode")
 
@@ -47,21 +53,42 @@ def stage_progress(client: Any, *, quiet: bool) -> Iterator[None]:
         yield
 
 
-def unpack(image: Any, *, quiet: bool) -> dict[str, float]:
-    """Unpack what of an image cannot be read at random, with a live bar on stderr.
+def unpack(images: Sequence[Any], *, quiet: bool, strict: bool) -> dict[str, float]:
+    """Unpack what of images cannot be read at random, each with a live bar on stderr.
 
+    What cannot be unpacked is an error if `strict`; else it is left to whoever reads it next.
     Returns the seconds of the stage "unpack", if there was one.
     """
     start = time.perf_counter()
-    bars = None if quiet or not image.staged else _make_bars()
-    with bars or nullcontext():
-        for windows in image.staged:
-            if bars is None:
-                windows.stage()
-            else:
-                task = bars.add_task("unpacking", total=windows.shape[0])
-                windows.stage(lambda done, _, task=task: bars.update(task, completed=done))
-    return {"unpack": time.perf_counter() - start} if image.staged else {}
+    staged = [windows for image in images for windows in image.staged]
+    if not staged:
+        return {}
+    bars = None if quiet else _make_bars()
+    stop = threading.Event()
+
+    def stage(windows: Any) -> None:
+        name = f" {Path(windows.path).name}" if len(staged) > 1 else ""
+        task = bars.add_task(f"unpacking{name}", total=windows.shape[0]) if bars else None
+
+        def show(done: int, _: int) -> None:
+            if stop.is_set():
+                raise BigquantError(f"{windows.path}: was not unpacked to the end")
+            if bars:
+                bars.update(task, completed=done)
+
+        windows.stage(show)
+        if bars and len(staged) > _MOST_BARS:
+            bars.remove_task(task)
+
+    with bars or nullcontext(), ThreadPoolExecutor(CPU_COUNT) as pool:
+        try:
+            for future in [pool.submit(stage, windows) for windows in staged]:
+                with nullcontext() if strict else suppress(BigquantError):
+                    future.result()
+        finally:  # an interrupt does not wait for the rest
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+    return {"unpack": time.perf_counter() - start}
 
 
 def _make_bars() -> Any:
@@ -74,11 +101,13 @@ def _make_bars() -> Any:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        TextColumn,
         TimeElapsedColumn,
     )
 
-    columns = ("[progress.description]{task.description:<16}", BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
+    title = TextColumn("{task.description:<16}", style="progress.description", markup=False)
+    columns = (title, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True))
 
 
 def format_bytes(size: float) -> str:
@@ -177,7 +206,8 @@ def info_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     size, limits = facts["pixel_size"], facts["valid_range"]
     alpha = " and alpha" if facts["alpha"] else ""
     levels, series = facts.get("levels", ()), facts.get("series", 1)
-    said = ("axes", "compression", "photometric", "tiles", "strips")
+    axes = ", ".join(f"{name}={length}" for name, length in facts.get("axes", {}).items())
+    said = ("compression", "photometric", "tiles", "strips")
     return {
         "path": facts["path"],
         "format": facts["format"],
@@ -188,10 +218,14 @@ def info_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         "left out by": ", ".join(facts.get("masked_by", ())) or None,
         "nodata": f"{facts['nodata']:g}" if "nodata" in facts else None,
         "orientation": facts.get("orientation"),
+        "axes": axes or None,
         **{name: facts.get(name) for name in said},
+        "stored chunks": facts.get("chunks"),
+        "stored shards": facts.get("shards"),
         "levels": ", ".join(levels) if len(levels) > 1 else None,
         "series": f"{series} in the file" if series > 1 else None,
         "pixel size": f"{size[1]:.4g} x {size[0]:.4g} micrometers" if size else None,
+        "CMYK": facts.get("cmyk"),
         "ICC profile": "kept" if facts["icc_profile"] else None,
         "georeference": "kept" if facts["georeferenced"] else None,
         "chunks": f"{facts['chunk'][0]} x {facts['chunk'][1]}, {facts['blocks']} in all",

@@ -13,6 +13,7 @@ from PIL import ImageCms
 
 from bigquant import cmyk
 from bigquant.errors import DamagedError, InputError
+from bigquant.nodata import find_nodata
 
 #: Pixels that are converted at once: what is in between needs much more memory.
 _BAND_PIXELS = 1 << 20
@@ -40,7 +41,9 @@ class SampleRule:
     luma : tuple of float
         Of YCbCr: the shares of red, green, blue; then black and white of each sample.
     nodata : float, optional
-        Where the colour is converted: stored value that becomes an alpha of 0, the last sample.
+        Stored value of pixels where one more sample, the last, is 0; 1 everywhere else.
+    bands : tuple of int
+        Stored samples that nodata is looked for in.
     """
 
     kind: str = "plain"
@@ -51,6 +54,7 @@ class SampleRule:
     profiled: bool = False
     luma: tuple[float, ...] = ()
     nodata: float | None = None
+    bands: tuple[int, ...] = ()
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -68,6 +72,19 @@ def make_converter(path: str, rule: SampleRule, tables: tifffile.TiffPage) -> Co
     tables : TiffPage
         Has the palette or the colour profile.
     """
+    convert = _make_color_converter(path, rule, tables)
+    nodata = rule.nodata
+    if convert is None or nodata is None:
+        return convert
+
+    def convert_and_mark(stored: NDArray[Any]) -> NDArray[Any]:
+        samples, seen = convert(stored), ~find_nodata(stored, rule.bands, nodata)
+        return np.concatenate([samples, seen[..., None].astype(samples.dtype)], axis=2)
+
+    return convert_and_mark
+
+
+def _make_color_converter(path: str, rule: SampleRule, tables: tifffile.TiffPage) -> Convert | None:
     if rule.kind == "plain":
         return (lambda stored: _invert(stored, rule)) if rule.inverted else None
     if rule.kind == "scaled":
@@ -84,9 +101,6 @@ def make_converter(path: str, rule: SampleRule, tables: tifffile.TiffPage) -> Co
 
     def convert_band(stored: NDArray[Any]) -> NDArray[Any]:
         parts = [color(stored[..., : rule.base]), _scale(stored[..., rule.base :], rule)]
-        if rule.nodata is not None:
-            out = (stored[..., : rule.base] == rule.nodata).all(axis=2, keepdims=True)
-            parts.append(np.where(out, 0, rule.top).astype(rule.dtype))
         return np.concatenate(parts, axis=2)
 
     def convert(stored: NDArray[Any]) -> NDArray[Any]:

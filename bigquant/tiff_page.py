@@ -109,9 +109,12 @@ class _Files:
 
 
 def describe_image(
-    path: str, selection: Selection, options: Mapping[str, Any] | None = None
+    path: str,
+    selection: Selection,
+    options: Mapping[str, Any] | None = None,
+    nodata: float | None = None,
 ) -> ImageFacts:
-    """Choose what of a TIFF is read, and check that it can be.
+    """Choose what of a TIFF is read, and check that it can be; parameters as for `open_tiff`.
 
     Raises
     ------
@@ -124,17 +127,22 @@ def describe_image(
             warnings.simplefilter("ignore")
             files = _Files(stack, options or {})
             choice = choose_planes(path, files.open(path)[0], selection)
-            return _describe(path, files, choice)
+            return _describe(path, files, choice, nodata)
     except InputError:
         raise
     except Exception as error:  # a damaged header raises nearly anything
         raise InputError(f"{path}: not a readable TIFF ({one_line(error)})") from error
 
 
-def _describe(path: str, files: _Files, choice: Choice) -> ImageFacts:
+def _describe(path: str, files: _Files, choice: Choice, nodata: float | None) -> ImageFacts:
     page, base = files.page(choice.planes[0]), files.page(choice.base)
     _check_numbers(page)
-    samples = describe_samples(path, page, base)
+    samples = describe_samples(path, page, base, nodata=nodata, bits=choice.bits)
+    if samples.marks is not None and len(choice.planes) > 1:
+        raise InputError(
+            f"{path}: its channels are pages that are converted, with a nodata value: choose "
+            "one, e.g. --select C=0 (select={'C': 0})"
+        )
     planes = []
     for plane in choice.planes:
         other = files.page(plane)

@@ -20,6 +20,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from bigquant.bytesource import ByteSource
+from bigquant.cmyk import told
 from bigquant.errors import DamagedError, one_line
 from bigquant.raster import Raster, Selection, Windows
 from bigquant.source import Source
@@ -43,7 +44,12 @@ _OPEN_PAGES = 32
 Box = tuple[int, int, int, int]
 
 
-def open_tiff(path: str, selection: Selection, options: Mapping[str, Any] | None = None) -> Raster:
+def open_tiff(
+    path: str,
+    selection: Selection,
+    options: Mapping[str, Any] | None = None,
+    nodata: float | None = None,
+) -> Raster:
     """Find the image in a TIFF.
 
     Parameters
@@ -53,13 +59,15 @@ def open_tiff(path: str, selection: Selection, options: Mapping[str, Any] | None
         Of several images, pyramid levels and planes.
     options : Mapping, optional
         For fsspec, where the path is a URL.
+    nodata : float, optional
+        Instead of the value that the file gives.
 
     Raises
     ------
     InputError
         If the file is damaged, not supported, or holds several images and none is chosen.
     """
-    image = describe_image(path, selection, options)
+    image = describe_image(path, selection, options, nodata)
     facts, samples, first = image.facts, image.samples, image.planes[0]
     windows: Windows = TiffWindows(first)
     colors, alpha = samples.colors, samples.alpha
@@ -78,6 +86,7 @@ def open_tiff(path: str, selection: Selection, options: Mapping[str, Any] | None
         alpha=alpha,
         premultiplied=samples.premultiplied and alpha is not None,
         nodata=samples.nodata,
+        marks=samples.marks,
         mask=None if image.mask is None else TiffWindows(image.mask),
         orientation=facts.orientation,
     )
@@ -96,6 +105,7 @@ def _plan_block(windows: Windows, image: ImageFacts) -> tuple[int, int]:
 def _source(path: str, image: ImageFacts) -> Source:
     facts, rule = image.facts, image.samples.rule
     details = {
+        "axes": dict(image.choice.axes),
         "compression": facts.compression,
         "photometric": facts.photometric,
         "tiles" if facts.tiled else "strips": f"{facts.segment[1]} x {facts.segment[0]}",
@@ -103,6 +113,8 @@ def _source(path: str, image: ImageFacts) -> Source:
         "levels": [f"{x} x {y}" for x, y in image.choice.sizes],
         "series": image.choice.n_series,
     }
+    if rule.kind == "cmyk":
+        details["cmyk"] = told(rule.profiled)
     return Source(
         path=path,
         format="BigTIFF" if facts.big else "TIFF",

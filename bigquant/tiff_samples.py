@@ -10,12 +10,13 @@ import numpy as np
 import tifffile
 
 from bigquant.errors import InputError
+from bigquant.nodata import fit_nodata
 from bigquant.tiff_colors import SampleRule, make_transform, read_colormap
 from bigquant.tiff_tags import JPEG
 
 _APERIO_YCBCR = 33003
 _CCITT = {2, 3, 4}
-_MIN_IS_WHITE, _RGB, _PALETTE, _CMYK, _YCBCR, _LINEAR_RAW = 0, 2, 3, 5, 6, 34892
+_MIN_IS_WHITE, _RGB, _PALETTE, _CMYK, _YCBCR, _MOSAIC, _LINEAR_RAW = 0, 2, 3, 5, 6, 32803, 34892
 _BASE = {_RGB: 3, _CMYK: 4, _YCBCR: 3, _LINEAR_RAW: 3}
 _UNREAD = {8: "CIELAB", 9: "ICCLAB", 10: "ITULAB", 32844: "LogL", 32845: "LogLuv"}
 _LUMA = (0.299, 0.587, 0.114)
@@ -32,7 +33,7 @@ class Samples:
         Samples after conversion.
     dtype : dtype
         Type after conversion.
-    colors, alpha, premultiplied, nodata, valid_range
+    colors, alpha, premultiplied, nodata, marks, valid_range
         As in `Raster` and `Source`.
     tables_in_base : bool
         Whether the palette or colour profile is that of the page at full resolution.
@@ -45,12 +46,19 @@ class Samples:
     alpha: int | None
     premultiplied: bool
     nodata: float | None
+    marks: int | None
     valid_range: tuple[float, float] | None
     tables_in_base: bool
 
 
 def describe_samples(
-    path: str, page: tifffile.TiffPage, base: tifffile.TiffPage, *, is_mask: bool = False
+    path: str,
+    page: tifffile.TiffPage,
+    base: tifffile.TiffPage,
+    *,
+    is_mask: bool = False,
+    nodata: float | None = None,
+    bits: int | None = None,
 ) -> Samples:
     """Find out what the samples of a page mean.
 
@@ -62,6 +70,10 @@ def describe_samples(
         The page at full resolution, which has what a reduced one may lack.
     is_mask : bool
         Whether it marks pixels with 0, whatever it says of its colours.
+    nodata : float, optional
+        Instead of the value that the file gives.
+    bits : int, optional
+        How many bits of an unsigned sample are used, where a text in the file says so.
 
     Raises
     ------
@@ -74,6 +86,11 @@ def describe_samples(
             f"{path}: its colours are {_UNREAD[photometric]}, which is not read: convert it to "
             "RGB first, e.g. vips colourspace IN OUT.tif srgb"
         )
+    if photometric == _MOSAIC:
+        raise InputError(
+            f"{path}: holds the mosaic of a camera's sensor (CFA), each pixel of one colour only: "
+            "develop it to RGB first, e.g. with dcraw -T"
+        )
     if page.dtype is None or page.dtype.kind not in "buif":
         raise InputError(
             f"{path}: samples of type {page.dtype or page.bitspersample} are no colours: convert "
@@ -83,26 +100,26 @@ def describe_samples(
     n_base = min(_BASE.get(photometric, 1), depth)
     alpha, premultiplied = _find_alpha(page, n_base)
     colors = _find_colors(photometric, depth, alpha)
-    limits = _valid_range(page)
+    limits = _valid_range(page, bits)
     rule = _rule(path, page, base, photometric, int(limits[1]) if limits else 255)
     rule = replace(rule, inverted=photometric == _MIN_IS_WHITE and _is_inverted(page, colors))
-    nodata = _fit(parse_nodata(base), page.dtype)
+    nodata = fit_nodata(parse_nodata(base) if nodata is None else nodata, page.dtype)
+    marks = None
+    if nodata is not None and (rule.kind != "plain" or rule.inverted):
+        bands = tuple(sample for sample in range(depth) if sample != alpha)
+        rule = replace(rule, nodata=nodata, bands=bands)
     if rule.kind in ("palette", "cmyk", "ycbcr"):
         shift = 3 - rule.base
         depth, colors = depth + shift, (0, 1, 2)
         alpha = None if alpha is None else alpha + shift
-        if nodata is not None and alpha is None:  # a stored value, not one that is made of it
-            rule, alpha, depth = replace(rule, nodata=nodata), depth, depth + 1
-        nodata = None
-    elif nodata is not None and (rule.kind != "plain" or rule.inverted):
-        value = nodata * rule.top // rule.white
-        nodata = rule.top - value if rule.inverted else value
+    if rule.nodata is not None:
+        marks, depth = depth, depth + 1
     if rule.kind == "plain":
         dtype = page.dtype.newbyteorder("=")
     else:
         limits, dtype = (0, rule.top), rule.dtype
     in_base = rule.kind == "cmyk" or (rule.kind == "palette" and page.colormap is None)
-    return Samples(rule, depth, dtype, colors, alpha, premultiplied, nodata, limits, in_base)
+    return Samples(rule, depth, dtype, colors, alpha, premultiplied, nodata, marks, limits, in_base)
 
 
 def _photometric(page: tifffile.TiffPage) -> int:
@@ -174,10 +191,10 @@ def _white(page: tifffile.TiffPage) -> int:
     return (1 << (bits if isinstance(bits, int) else page.dtype.itemsize * 8)) - 1
 
 
-def _valid_range(page: tifffile.TiffPage) -> tuple[float, float] | None:
+def _valid_range(page: tifffile.TiffPage, bits: int | None) -> tuple[float, float] | None:
     """Tell what samples can be, by their bits, or by what the file says where that is sane."""
     if page.dtype.kind in "bu":
-        white = _white(page)
+        white = _white(page) if bits is None else min(_white(page), (1 << bits) - 1)
         said = max(_numbers(page, 281), default=0)  # 12 bits in 16, say, not a statistic
         if 255 < said < white and (int(said) + 1).bit_count() == 1:
             white = int(said)
@@ -230,17 +247,3 @@ def parse_nodata(page: tifffile.TiffPage) -> float | None:
         except ValueError:
             continue
     return None
-
-
-def _fit(nodata: float | None, dtype: np.dtype[Any]) -> float | None:
-    """Round nodata as the samples are rounded; None where none can be equal to it."""
-    if nodata is None:
-        return None
-    if dtype.kind == "f":
-        with np.errstate(all="ignore"):
-            fitted = float(dtype.type(nodata))
-        return None if math.isinf(fitted) and not math.isinf(nodata) else fitted
-    if not math.isfinite(nodata) or nodata != int(nodata):
-        return None
-    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    return int(nodata) if low <= nodata <= high else None

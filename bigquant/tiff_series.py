@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import tifffile
 from bigquant import tiff_ome
 from bigquant.errors import InputError
 from bigquant.raster import Selection
-from bigquant.tiff_texts import channel_names, ome_image, pixel_size
+from bigquant.tiff_texts import channel_names, ome_image, pixel_size, significant_bits
 
 _MASK, _REDUCED = 4, 1
 _BESIDE = {"label", "macro", "map", "thumbnail", "overview", "preview"}
@@ -55,6 +55,8 @@ class Choice:
         Channels, each a page.
     base : Plane
         Page that bears the metadata: the first, at full resolution.
+    axes : tuple of (str, int)
+        Names and lengths of all axes, at the level that is read.
     sizes : tuple of (int, int)
         Width and height of each level.
     n_series : int
@@ -66,16 +68,20 @@ class Choice:
         What is kept of the image's OME-XML, if the file has it.
     pixel_size : (float, float), optional
         Height and width in micrometers at full resolution, where a text says so.
+    bits : int, optional
+        How many bits of a sample are used, where a text says so.
     """
 
     planes: tuple[Plane, ...]
     base: Plane
+    axes: tuple[tuple[str, int], ...]
     sizes: tuple[tuple[int, int], ...]
     n_series: int
     rgb: bool
     mask: Plane | None
     ome: Mapping[str, str] | None
     pixel_size: tuple[float, float] | None
+    bits: int | None = None
 
 
 def choose_planes(path: str, tif: tifffile.TiffFile, selection: Selection) -> Choice:
@@ -112,11 +118,13 @@ def choose_planes(path: str, tif: tifffile.TiffFile, selection: Selection) -> Ch
     return Choice(
         planes=planes,
         base=Plane(_path_of(path, tif, base), base.offset, base.index),
+        axes=tuple(_named(zip(level.axes, level.shape, strict=True)).items()),
         sizes=sizes,
         n_series=len(found),
         rgb=stacked == 3 and channel_names(tif, found, series) in _RGB,
         mask=_find_mask(path, found, level.keyframe),
         pixel_size=pixel_size(tif, found, series),
+        bits=significant_bits(tif, found, series),
         ome=None if image is None else tiff_ome.kept_facts(image),
     )
 
@@ -192,12 +200,17 @@ def _axes_of(series: Any) -> list[tuple[str, int]]:
     if math.prod(n for _, n in axes) != count:  # cut otherwise than in pages
         axes = [("I", count)]
     axes.append(("Z", page.imagedepth))
+    return list(_named(axes).items())
+
+
+def _named(axes: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Give each axis longer than 1 a name of its own: two of one name are I and I2."""
     named: dict[str, int] = {}
     for axis, length in axes:
         if length > 1:
             same = sum(name[0] == axis for name in named)
             named[f"{axis}{same + 1}" if same else axis] = length
-    return list(named.items())
+    return named
 
 
 def _order(

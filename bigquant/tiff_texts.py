@@ -62,6 +62,18 @@ def pixel_size(tif: tifffile.TiffFile, found: list[Any], series: Any) -> tuple[f
     return (sizes[0], sizes[1]) if sizes and all(0 < s < math.inf for s in sizes) else None
 
 
+def significant_bits(tif: tifffile.TiffFile, found: list[Any], series: Any) -> int | None:
+    """Tell how many bits of a sample OME-XML says are used; None where it does not.
+
+    Parameters are as for `pixel_size`.
+    """
+    pixels = _ome_pixels(tif, found, series) if tif.is_ome else None
+    with contextlib.suppress(TypeError, ValueError):  # not said, or no number
+        bits = int("" if pixels is None else pixels.get("SignificantBits"))
+        return bits if 1 <= bits <= 64 else None
+    return None
+
+
 def _said(tif: tifffile.TiffFile, found: list[Any], series: Any) -> list[tuple[Any, str]]:
     """Height and width of a pixel and their units, as they stand in the file."""
     if tif.is_ome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import zarr
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from bigquant import remote
 from bigquant.array_reader import ArrayWindows, type_range
-from bigquant.axes import find_axes
+from bigquant.axes import find_axes, list_axes
 from bigquant.bands import default_colors
 from bigquant.errors import DamagedError, InputError, one_line
 from bigquant.fingerprint import Fingerprint
 from bigquant.raster import Raster
 from bigquant.source import Source
 from bigquant.tiling import plan_tiles
+from bigquant.zarr_files import ChunkFiles
 
 _MAX_CHUNK, _MAX_SHARD, _MAX_BLOCKS = 1 << 30, 256 << 20, 1 << 24
 
@@ -37,7 +38,10 @@ class ZarrArray:
     document : str, optional
         Path or URL of a file that is written anew when the array is: its metadata.
     fingerprint : Fingerprint, optional
-        Of the document.
+        Of the document. Of what lies behind a URL nothing else is looked at: chunks that are
+        written anew go unnoticed where the metadata are not.
+    files : ChunkFiles, optional
+        Of an array in a folder.
     """
 
     path: str
@@ -46,20 +50,23 @@ class ZarrArray:
     dtype: np.dtype[Any]
     document: str | None = None
     fingerprint: Fingerprint | None = None
+    files: ChunkFiles | None = None
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         try:
             pixels = np.asarray(self.array[key])
         except Exception as error:  # codecs raise what they like
-            self._check()  # what has changed is not damaged
+            self._check(key)  # what has changed is not damaged
             what = "cannot be read, or is damaged" if remote.is_url(self.path) else "is damaged"
             raise DamagedError(f"{self.path}: a chunk {what} ({one_line(error)})") from error
-        self._check()  # after it: a chunk that is gone reads as the fill value
+        self._check(key)  # after it: a chunk that is gone reads as the fill value
         return pixels
 
-    def _check(self) -> None:
+    def _check(self, key: Any) -> None:
         if self.document and self.fingerprint:
             self.fingerprint.check(self.document, self.path)
+        if self.files:
+            self.files.check(self.array, key, self.path)
 
 
 def open_zarr_array(
@@ -100,17 +107,29 @@ def plan_array(
             f"{stored.path}: its shape {stored.shape} makes {blocks} blocks to read "
             f"(limit {_MAX_BLOCKS}): is its metadata damaged?"
         )
-    facts = {"chunks": " x ".join(map(str, chunks))}
+    facts = {
+        "axes": list_axes(stored.shape, axes, names),
+        "compression": _compression_of(stored.array),
+        "chunks": " x ".join(map(str, chunks)),
+    }
     if shards:
         facts["shards"] = " x ".join(map(str, shards))
-    if names:
-        facts["axes"] = ", ".join(map(str, names))
     source = replace(
         source,
         valid_range=type_range(windows.dtype),
         details={**source.details, **facts},
     )
     return Raster(windows, block, source, *default_colors(depth))
+
+
+def _compression_of(array: zarr.Array[Any]) -> str:
+    """Name the codecs of an array's chunks: those of numcodecs in v2, of zarr in v3."""
+    shown, codecs = [], cast(tuple[Any, ...], array.compressors)
+    for codec in codecs:
+        said = codec.get_config() if hasattr(codec, "get_config") else codec.to_dict()
+        inner = said.get("configuration", said).get("cname")  # of Blosc, which holds another
+        shown.append(f"{said.get('id') or said.get('name')}{f' ({inner})' if inner else ''}")
+    return ", ".join(shown) or "none"
 
 
 def names_of(array: zarr.Array[Any]) -> Any:

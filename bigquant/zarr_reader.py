@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from bigquant.inputs import ZARR_MARKS
 from bigquant.raster import Raster, Selection
 from bigquant.source import Source
 from bigquant.zarr_array import ZarrArray, names_of, plan_array
+from bigquant.zarr_files import ChunkFiles
 
 
 def find_document(path: str, options: Mapping[str, Any]) -> tuple[str, Fingerprint] | None:
@@ -181,7 +183,10 @@ class _Opening:
                 remote.read_head(document, self.options, fingerprint.size)
             except OSError as error:
                 raise InputError(f"{self.path}: {error.strerror}") from error
-        stored = ZarrArray(self.path, array, array.shape, array.dtype, document, fingerprint)
+        files = None
+        if self.found[0] != self.path and not remote.is_url(self.path):
+            files = ChunkFiles(os.path.join(self.path, array.path))
+        stored = ZarrArray(self.path, array, array.shape, array.dtype, document, fingerprint, files)
         return plan_array(stored, names, self.channel_axis, self.selection.planes, source)
 
 

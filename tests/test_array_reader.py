@@ -155,6 +155,11 @@ def test_zarr_arrays_are_read_by_the_names_of_their_axes(tmp_path, rng, order, k
         ("tyx", {"k": 0, "t": 0}, "no k to select from"),
         ("tyx", {"y": 0, "t": 0}, "y and x cannot be chosen from"),
         ("ztyx", {"z": 0}, "choose a plane of t"),
+        (
+            "ztyx",
+            None,
+            "choose a plane of z and t, e.g. --select z=0,t=0 (select={'z': 0, 't': 0})",
+        ),
         ("zty", None, "which are y and x is not clear"),
         ("yyx", None, "which are y and x is not clear"),
         (None, {"t": 0}, "its axes have no names"),
@@ -167,6 +172,16 @@ def test_what_must_be_chosen_is_said(tmp_path, names, select, words):
     with refused(tmp_path / "a") as caught:
         bigquant.open_image(tmp_path / "a", select=select)
     assert words in str(caught.value)
+
+
+def test_axes_without_names_of_their_own_are_selected_by_number(tmp_path, rng):
+    pixels = draw_pixels(rng, (2, 3, 4, 13, 17), "u1")
+    names = ["t", "t", None, "y", "x"]
+    zarr.create_array(tmp_path / "a", data=pixels, dimension_names=names)
+    with pytest.raises(bigquant.InputError, match="--select axis0=0,axis1=0 "):
+        bigquant.open_image(tmp_path / "a")
+    image = bigquant.open_image(tmp_path / "a", select={"axis0": 1, "axis1": 2})
+    expect(image, np.moveaxis(pixels[1, 2], 0, 2))
 
 
 def test_a_channel_that_is_selected_is_gray(tmp_path, rng):

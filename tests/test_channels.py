@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import math
+import re
 
 import dask.array as da
 import numpy as np
@@ -101,6 +103,17 @@ def test_bands_overrule_what_is_called_alpha():
     np.testing.assert_array_equal(image.compute(), PIXELS[..., :3])
 
 
+@pytest.mark.parametrize(("depth", "advice"), [(2, "--bands 1 "), (5, "--bands 3,2,1 ")])
+def test_the_bands_that_are_advised_can_be_chosen(depth, advice, tmp_path):
+    path = tmp_path / "a.tif"
+    extras = ["unspecified"] * (depth - 1)
+    tifffile.imwrite(path, PIXELS[..., :depth], photometric="minisblack", extrasamples=extras)
+    with pytest.raises(InputError, match=advice) as caught:
+        bigquant.open_image(path)
+    bands = re.search(r"\(bands=(\(.*?\))\)", str(caught.value))[1]
+    assert bigquant.open_image(path, bands=ast.literal_eval(bands)).shape[2] in (1, 3)
+
+
 def test_only_the_bands_that_are_wanted_are_read():
     found = raster(PIXELS)
     asked = []
@@ -147,6 +160,18 @@ def test_a_pixel_is_out_when_anything_marks_it(marks, lazy):
     np.testing.assert_array_equal(ignored.compute(), PIXELS[..., :3])
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_nodata_is_looked_for_in_all_bands_whichever_are_chosen(lazy, tmp_path):
+    samples = PIXELS.copy()
+    samples[20:30, 20:30, :3] = 17  # not in the others
+    array = da.from_array(samples, chunks=(13, 20, 2)) if lazy else samples
+    np.save(tmp_path / "a.npy", samples)
+    for image in (array, tmp_path / "a.npy"):
+        opened = bigquant.open_image(image, bands=(3, 2, 1), nodata=17).compute()
+        np.testing.assert_array_equal(opened[..., 3] == 0, (samples == 17).all(axis=2))
+        np.testing.assert_array_equal(opened[..., :3], samples[..., 2::-1])
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
 def test_nodata_of_any_type(dtype):
     value = -9999 if dtype == np.int16 else math.nan if dtype == np.float32 else 9
@@ -170,6 +195,35 @@ def test_a_file_is_masked_by_a_file(tmp_path, photo):
     pillow.fromarray(mask[1:]).save(tmp_path / "small.png")
     with pytest.raises(InputError, match=r"small.png: is 131 x 106 pixels, the image 131 x 107"):
         bigquant.open_image(tmp_path / "a.tif", mask=tmp_path / "small.png")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "1"])
+def test_a_mask_of_several_bands_is_0_where_all_are(mode, tmp_path, photo):
+    colors = np.where(photo > 120, photo, 0).astype(np.uint8)
+    colors[:20] = 0, 200, 200  # no red
+    picture = pillow.fromarray(colors).convert(mode)
+    seen = np.asarray(picture.convert("L" if mode == "1" else mode))
+    out = ~seen.reshape(*seen.shape[:2], -1)[..., :3].any(axis=2)
+    picture.save(tmp_path / "mask.png")
+    tifffile.imwrite(tmp_path / "a.tif", photo, photometric="rgb", tile=(32, 32))
+    for image in (tmp_path / "a.tif", photo):
+        opened = bigquant.open_image(image, mask=tmp_path / "mask.png").compute()
+        np.testing.assert_array_equal(opened[..., 3] == 0, out)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "top"),
+    [(np.uint8, 255), (np.uint16, 4095), (np.uint32, 2**32 - 1), (np.uint64, 2**63)],
+)
+def test_premultiplied_colors_reach_what_the_file_says_is_white(dtype, top):
+    samples = np.array([[[0, top // 3, top // 2, top], [top // 4, 0, top // 2, top // 2]]], dtype)
+    facts = {"colors": (0, 1, 2), "alpha": 3, "premultiplied": True}
+    rule = choose_channels("a", 4, np.dtype(dtype), **facts)
+    source = Source(valid_range=(0, top))
+    made = compose(raster(samples, source=source, **facts), rule).windows[:, :, :]
+    expected = [[0, top // 3, top // 2, top], [top * (top // 4) / (top // 2), 0, top, top // 2]]
+    np.testing.assert_allclose(made[0].astype(float), expected, rtol=1e-9, atol=0.5)
+    assert made.dtype == dtype
 
 
 def test_premultiplied_colors_are_divided_by_alpha():

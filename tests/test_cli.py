@@ -93,6 +93,7 @@ BAD = [
     ("fit photo.tif --bands 1,2,x", "such as 3,2,1"),
     ("fit photo.tif --bands 3,2,4", "one or three of 1 to 3"),
     ("fit photo.tif --select T", "such as T=0"),
+    ("fit photo.tif --select T=0 --select T=1", "T=0 and T=1: give one of them"),
     ("fit photo.tif --storage-option anon", "such as anon=true"),
     ("fit photo.tif -o o.tif --format zarr", "drop one"),
     ("fit photo.tif cut.tif --strict -o o/", "cut.tif: is truncated"),

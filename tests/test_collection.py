@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,6 +93,58 @@ def test_outputs_bear_the_names_of_their_inputs(inputs, output, format_, expecte
 def test_names_that_collide_or_tell_nothing_are_refused(inputs, output, words):
     with pytest.raises(InputError, match=words):
         name_outputs(inputs, output, None, "k8")
+
+
+def test_names_of_urls_leave_out_signatures():
+    urls = ["https://h/d/a.tif?X-Sig=b.c/d.e#f", "s3://b/what?.tif", "http://h/z.zarr/?x"]
+    assert name_outputs(urls, "o/", None, "k8") == ["o/a.zarr", "o/what?.zarr", "o/z.zarr"]
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "tif", "png", "npy"])
+def test_a_folder_or_pattern_leaves_out_what_was_made_of_its_images(scans, suffix, capfd):
+    inputs = ["scans/a.png", "scans/b.tif", "scans/c.npy"]
+    options = ["--format", suffix, "-q", "--overwrite"]
+    for k in ("3", "4", "4"):
+        assert main(["fit", "scans", "-k", k, *options]) == 0
+    assert main(["fit", "scans/*", "-k", "4", *options]) == 1
+    assert capfd.readouterr().err.splitlines()[1:] == [
+        "bigquant: error: 1 of 4 inputs could not be quantized"  # notes.txt
+    ]
+    shutil.move("scans/palette.json", "warm.json")
+    assert main(["apply", "warm.json", "scans", *options]) == 0
+    assert {path.name for path in Path("scans").iterdir()} >= {f"a.warm.{suffix}", "c.npy"}
+    assert expand(["scans"]) == inputs
+    assert expand(["scans/[abc].*"]) == expand(["**/[abc].*"]) == inputs
+    outputs = [f"scans/{name}.k4.{suffix}" for name in "abc"]
+    assert expand([f"scans/*.k4.{suffix}"]) == expand(outputs) == outputs  # asked for by name
+
+
+def test_what_only_looks_like_an_output_is_an_input(scans, tmp_path):
+    pillow.fromarray(scans["a"]).save(tmp_path / "scans" / "a.k3.png")
+    assert "scans/a.k3.png" in expand(["scans"])
+
+
+# ---------------------------------------------------------------- lists, links, pipes
+
+
+def test_a_list_may_begin_with_a_mark_of_utf_8_and_may_not_name_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("ä.png\r\nb.tif\r\n", encoding="utf-8-sig")
+    (tmp_path / "b.txt").write_text("@a.txt\n@a.txt\n")
+    assert expand(["@b.txt"]) == ["ä.png", "b.tif"] * 2
+    (tmp_path / "a.txt").write_text("x.png\n@./b.txt")
+    with pytest.raises(InputError, match=r"\A./b.txt: a list that names itself"):
+        expand(["@b.txt"])
+
+
+def test_a_link_to_nothing_and_a_pipe_are_named_as_unreadable(scans, tmp_path, capfd):
+    (tmp_path / "scans" / "link.tif").symlink_to("gone.tif")
+    os.mkfifo(tmp_path / "scans" / "pipe.tif")
+    assert main(["fit", "scans", "-k", "5", "-o", "out/", "-q"]) == 1
+    lines = capfd.readouterr().err.splitlines()
+    assert "link.tif: a link to gone.tif, which is not there" in lines[0]
+    assert "pipe.tif: is a pipe or a device" in lines[1]
+    assert len(lines) == 3
 
 
 # ---------------------------------------------------------------- one palette

@@ -32,6 +32,12 @@ def test_it_prints_the_table_and_writes_grid_and_csv(photo, capsys):
         assert grid.width > 600
 
 
+def test_its_picture_is_no_image_of_the_folder(photo, capsys):
+    assert main(["sweep", "photo.tif", "-k", "2:3", "-q"]) == 0
+    assert main(["fit", ".", "-k", "2", "-o", "out/", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["input"] == "photo.tif"
+
+
 def test_json_holds_the_palettes(photo, capsys):
     command = ["sweep", "photo.tif", "-k", "4,8:16:8", "-o", "all.json", "-o", "grid.svg", "--json"]
     assert main(command) == 0

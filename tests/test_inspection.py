@@ -11,12 +11,14 @@ from contextlib import redirect_stderr
 
 import dask
 import dask.array as da
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
 import zarr
 from distributed import LocalCluster
 from PIL import Image as pillow
+from tiffs import cmyk_profile
 
 from bigquant import InputError, compare, inspect, quantize
 from bigquant.cli import main
@@ -41,6 +43,7 @@ def write_tiff(path, pixels):
         "path": str(path), "format": "TIFF", "channels": 3, "alpha": False,
         "compression": "adobe_deflate", "photometric": "rgb", "tiles": "32 x 16",
         "pixel_size": [2.5, 0.5], "icc_profile": True, "georeferenced": True,
+        "axes": {"Y": 70, "X": 90, "S": 3},
     }  # fmt: skip
 
 
@@ -60,16 +63,29 @@ def write_png(path, pixels):
 def write_npy(path, pixels):
     with path.open("wb") as file:
         np.save(file, pixels[..., :2])
-    return {"format": "npy", "channels": 1, "alpha": True, "pixel_size": None}
+    facts = {"format": "npy", "channels": 1, "alpha": True, "pixel_size": None}
+    return {**facts, "axes": {"y": 70, "x": 90, "c": 2}}
 
 
 def write_zarr(path, pixels):
-    zarr.create_array(path, data=pixels[..., :3], chunks=(32, 32, 3))
-    return {"format": "Zarr", "channels": 3, "alpha": False}
+    zarr.create_array(path, data=pixels[..., :3], chunks=(32, 32, 3), shards=(64, 64, 3))
+    facts = {"format": "Zarr", "channels": 3, "alpha": False, "compression": "zstd"}
+    axes = {"axes": {"y": 70, "x": 90, "c": 3}}
+    return {**facts, **axes, "chunks": "32 x 32 x 3", "shards": "64 x 64 x 3"}
+
+
+def write_older_zarr(path, pixels):
+    planes, codec = np.moveaxis(pixels[..., :3], 2, 0)[None], numcodecs.Blosc("lz4")
+    options = {"zarr_format": 2, "chunks": (1, 1, 32, 32), "compressors": codec}
+    array = zarr.create_array(path, data=planes, **options)
+    array.attrs["_ARRAY_DIMENSIONS"] = ["t", "c", "y", "x"]
+    axes = {"axes": {"t": 1, "c": 3, "y": 70, "x": 90}, "chunks": "1 x 1 x 32 x 32"}
+    return {"format": "Zarr", "channels": 3, "compression": "blosc (lz4)", **axes}
 
 
 @pytest.mark.parametrize(
-    "write", [write_tiff, write_stripped_tiff, write_png, write_npy, write_zarr]
+    "write",
+    [write_tiff, write_stripped_tiff, write_png, write_npy, write_zarr, write_older_zarr],
 )
 def test_facts_of_a_file_are_right(write, tmp_path, pixels):
     expected = {**COMMON, "path": str(tmp_path / "image"), **write(tmp_path / "image", pixels)}
@@ -99,6 +115,35 @@ def test_bands_and_masks_are_told(tmp_path, pixels, capfd):
     out = capfd.readouterr().out
     assert re.search(r"^bands +3,2,1 of 6\nleft out by +nodata\nnodata +7$", out, re.M)
     assert "3 and alpha, uint8 (0 to 255)" in out
+
+
+def test_stored_chunks_and_axes_are_told_in_words(tmp_path, pixels, capfd):
+    write_zarr(tmp_path / "image", pixels)
+    assert main(["info", str(tmp_path / "image")]) == 0
+    rows = dict(re.split(" {2,}", row, maxsplit=1) for row in capfd.readouterr().out.splitlines())
+    assert rows["axes"] == "y=70, x=90, c=3"
+    assert (rows["compression"], rows["stored chunks"]) == ("zstd", "32 x 32 x 3")
+    assert rows["stored shards"] == "64 x 64 x 3"
+
+
+def test_all_axes_of_a_stack_are_told(tmp_path, pixels):
+    stack = np.zeros((2, 3, 4, 20, 30), np.uint8)
+    tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "TCZYX"}, ome=True)
+    facts = inspect(tmp_path / "a.ome.tif", select={"T": 0, "Z": 3}, bands=(1,))
+    assert facts["axes"] == {"T": 2, "C": 3, "Z": 4, "Y": 20, "X": 30}
+
+
+@pytest.mark.parametrize("suffix", ["tif", "jpg"])
+@pytest.mark.parametrize("profiled", [False, True])
+def test_how_cmyk_became_rgb_is_told(tmp_path, pixels, suffix, profiled, capfd):
+    path, profile = tmp_path / f"a.{suffix}", cmyk_profile() if profiled else None
+    if suffix == "tif":
+        tifffile.imwrite(path, pixels, photometric="separated", iccprofile=profile)
+    else:
+        pillow.fromarray(pixels, "CMYK").save(path, icc_profile=profile)
+    assert main(["info", str(path)]) == 0
+    how = "by its" if profiled else "without an"
+    assert f"converted to RGB {how} ICC profile" in capfd.readouterr().out
 
 
 def test_no_pixel_of_an_array_is_read():

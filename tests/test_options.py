@@ -31,6 +31,9 @@ def asked(monkeypatch):
         (["--mask", "m.png", "--series", "1"], {"mask": "m.png", "series": 1}),
         (["--no-mask"], {"mask": False}),
         (["--select", "T=0,z=3", "--level", "2"], {"select": {"T": 0, "z": 3}, "level": 2}),
+        (["--select", "T=0,c=1", "--select", "z=3"], {"select": {"T": 0, "c": 1, "z": 3}}),
+        (["--storage-option", 'a={"b": [1, "c"]}'], {"storage_options": {"a": {"b": [1, "c"]}}}),
+        (["--storage-option", "a={b"], {"storage_options": {"a": "{b"}}),
         (
             ["--storage-option", "anon=true", "--storage-option", "endpoint_url=http://h:1/?a=b"],
             {"storage_options": {"anon": True, "endpoint_url": "http://h:1/?a=b"}},

@@ -91,6 +91,29 @@ def test_fit_unpacks_before_it_counts_and_shows_a_bar(tmp_path, photo, monkeypat
     assert np.array_equal(image.compute(), photo)
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_each_of_several_files_has_its_bar_and_a_damaged_one_costs_the_others_nothing(
+    tmp_path, photo, monkeypatch, capsys, strict
+):
+    monkeypatch.setattr(flat_reader, "BLOCK_BYTES", 0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for name in ("[a].png", "b.png", "cut.png"):
+        pillow.fromarray(photo).save(tmp_path / name)
+    whole = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[:-5000])
+    fit = ["fit", str(tmp_path), "-k", "4", "-o", f"{tmp_path}/out/", "--json"]
+    assert main([*fit, "--strict"] if strict else fit) == (2 if strict else 1)
+    out, err = capsys.readouterr()
+    assert "cut.png: cannot be decoded" in err
+    if not strict:
+        assert re.search(r"unpacking \[a\].png .*107/107", err)
+        assert re.search(r"unpacking b.png .*107/107", err)
+        facts = json.loads(out)
+        assert (len(facts["images"]), len(facts["failed"])) == (2, 1)
+        assert next(iter(facts["seconds"])) == "unpack"
+    assert (tmp_path / "out").exists() is not strict
+
+
 # ---------------------------------------------------------------- memory
 
 SIDE = 10_240

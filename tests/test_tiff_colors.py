@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image as pillow
 from PIL import ImageCms
-from tiffs import RNG, SHAPE, opened, random, write, write_ycbcr
+from tiffs import RNG, SHAPE, cmyk_profile, opened, random, write, write_ycbcr
 
 import bigquant
 from bigquant.raster import Selection
@@ -75,33 +75,6 @@ def test_cmyk_of_16_bits_stays_so(tmp_path):
     expected = (65535 - k) * (65535 - c) / 65535
     assert np.abs(pixels - expected).max() <= 1
     assert (pixels.dtype, raster.source.valid_range) == (np.uint16, (0, 65535))
-
-
-def cmyk_profile():
-    """A small CMYK profile: a table of 2 x 2 x 2 x 2 corners to Lab, made by hand."""
-    import struct
-
-    corners = []
-    for c, m, y, k in np.ndindex(2, 2, 2, 2):
-        light = (1 - 0.6 * k - 0.15 * (c + m)) * 65280
-        corners += [light, 32768 + 9000 * (m - c), 32768 + 9000 * (y - (c + m) / 2)]
-    table = np.clip(corners, 0, 65280).astype(">u2").tobytes()
-    ramp = np.array([0, 65535], ">u2").tobytes()
-    lut = b"mft2" + bytes(4) + bytes([4, 3, 2, 0])
-    lut += np.array([65536, 0, 0, 0, 65536, 0, 0, 0, 65536], ">u4").tobytes()
-    lut += struct.pack(">HH", 2, 2) + ramp * 4 + table + ramp * 3
-    lut += bytes(-len(lut) % 4)
-    white = b"XYZ " + bytes(4) + struct.pack(">3I", 0xF6D6, 0x10000, 0xD32D)
-    tags = [(b"A2B0", lut), (b"wtpt", white)]
-    start = 128 + 4 + 12 * len(tags)
-    entries, body = struct.pack(">I", len(tags)), b""
-    for name, data in tags:
-        entries += name + struct.pack(">II", start + len(body), len(data))
-        body += data
-    head = struct.pack(">I4sI4s4s4s", start + len(body), b"", 0x02400000, b"prtr", b"CMYK", b"Lab ")
-    head = head.ljust(36, b"\0") + b"acsp"
-    head = head.ljust(68, b"\0") + struct.pack(">3I", 0xF6D6, 0x10000, 0xD32D)
-    return head.ljust(128, b"\0") + entries + body
 
 
 def test_cmyk_looks_as_its_profile_says(tmp_path):

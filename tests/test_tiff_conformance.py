@@ -88,7 +88,7 @@ def normalised(samples, page):
         colors = np.dstack([colormap[i][samples[..., 0].astype(int)] for i in range(3)])
         parts = [colors.astype(np.uint8), samples[..., 1:]]
         if 42113 in page.tags:
-            parts.append(np.where(samples == page.nodata, 0, 255).astype(np.uint8))
+            parts.append((samples != page.nodata).astype(np.uint8))
         return np.dstack(parts)
     if n_colors == 4:
         white = 2**bits - 1

@@ -60,6 +60,21 @@ def test_a_pixel_size_that_is_none_is_not_believed(wrong, tmp_path):
     assert open_image(path).source.pixel_size is None
 
 
+@pytest.mark.parametrize(
+    ("dtype", "bits", "top"),
+    [
+        (np.uint16, "12", 4095),
+        (np.uint16, "16", 65535),
+        (np.uint16, "99999999999", 65535),
+        (np.uint16, "many", 65535),
+        (np.uint8, "4", 255),
+    ],
+)
+def test_significant_bits_tell_what_samples_can_be(dtype, bits, top, tmp_path):
+    path = write_ome(tmp_path / "in.ome.tif", np.zeros((20, 30), dtype), SignificantBits=bits)
+    assert open_image(path).source.valid_range == (0, top)
+
+
 def test_pixels_of_an_unknown_unit_have_no_size(tmp_path):
     sizes = {"PhysicalSizeX": 2, "PhysicalSizeY": 2, "PhysicalSizeXUnit": "pixel"}
     path = write_ome(tmp_path / "in.ome.tif", np.zeros((20, 30), np.uint8), **sizes)

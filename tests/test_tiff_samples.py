@@ -41,8 +41,33 @@ def test_white_is_zero_of_the_range_that_the_file_gives(tmp_path):
     tags = [(281, 3, 1, 4095, True), (42113, 2, 0, "0", True)]
     path = write(tmp_path / "a.tif", samples, photometric="miniswhite", extratags=tags)
     raster, pixels = opened(path)
-    np.testing.assert_array_equal(pixels, 4095 - samples)
-    assert raster.nodata == 4095
+    np.testing.assert_array_equal(pixels[..., :1], 4095 - samples)
+    np.testing.assert_array_equal(pixels[..., 1:] == 0, samples == 0)
+    assert (raster.nodata, raster.marks, raster.n_bands) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("kind", ["plain", "miniswhite", "palette", "1 bit", "cmyk"])
+@pytest.mark.parametrize("own", [False, True])
+def test_nodata_is_what_is_stored_and_replaces_what_the_file_says(tmp_path, kind, own):
+    samples = random(4 if kind == "cmyk" else 1, high=2 if kind == "1 bit" else 9)
+    samples[5:9] = 1
+    options = {"photometric": {"plain": "minisblack", "cmyk": "separated"}.get(kind, kind)}
+    if kind == "palette":
+        options["colormap"] = np.zeros((3, 256), np.uint16)  # all indices look alike
+    if kind == "1 bit":
+        options = {"photometric": "minisblack", "tile": (16, 16)}
+        samples = samples.astype(bool)
+    own_tag = [(42113, 2, 0, "0" if kind == "1 bit" else "3", True)] if own else []
+    path = write(tmp_path / "a.tif", samples, **options, extratags=own_tag)
+    image = bigquant.open_image(path, nodata=1)
+    np.testing.assert_array_equal(image[..., -1] == 0, (samples == 1).all(axis=2))
+    facts = image.source.details
+    assert (facts["nodata"], facts["masked_by"]) == (1, ["nodata"])
+    assert facts["bands"] == (3 if kind in ("palette", "cmyk") else 1)
+    image = bigquant.open_image(path, nodata=1, bands=(1,))
+    np.testing.assert_array_equal(image[..., -1] == 0, (samples == 1).all(axis=2))
+    never = bigquant.open_image(path, nodata=300)  # no sample can be, though one is made 255
+    assert never.shape[2] == (3 if kind in ("palette", "cmyk") else 1)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +183,12 @@ def test_a_colour_model_that_is_missing_or_unknown(tmp_path, photometric, depth)
 def test_lab_is_refused_with_a_remedy(tmp_path, name):
     path = write(tmp_path / "a.tif", random(3), photometric=name)
     with pytest.raises(bigquant.InputError, match=r"a.tif: its colours are (CIE|ICC)LAB.* srgb\Z"):
+        open_tiff(str(path), Selection())
+
+
+def test_the_mosaic_of_a_camera_is_refused_with_a_remedy(tmp_path):
+    path = write(tmp_path / "a.dng", random(1, np.uint16), photometric="cfa")
+    with pytest.raises(bigquant.InputError, match=r"sensor \(CFA\).*dcraw -T\Z"):
         open_tiff(str(path), Selection())
 
 
