@@ -13,6 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bigquant import plot
     from bigquant.colorcounts import ColorHistogram
     from bigquant.differences import Comparison, compare
     from bigquant.errors import BigquantError, InputError, PaletteWarning
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from bigquant.inspection import inspect
     from bigquant.kmeans import KMeans
     from bigquant.palette import Palette
-    from bigquant.pipeline import quantize
+    from bigquant.pipeline import color_histogram, quantize, sweep
     from bigquant.quantized import QuantizedImage
     from bigquant.read import open_image
+    from bigquant.swept import Sweep
 
 __version__ = "0.1.0"
 
@@ -36,10 +38,14 @@ __all__ = [
     "Palette",
     "PaletteWarning",
     "QuantizedImage",
+    "Sweep",
+    "color_histogram",
     "compare",
     "inspect",
     "open_image",
+    "plot",
     "quantize",
+    "sweep",
 ]
 
 _HOMES = {
@@ -52,10 +58,14 @@ _HOMES = {
     "Palette": "palette",
     "PaletteWarning": "errors",
     "QuantizedImage": "quantized",
+    "Sweep": "swept",
+    "color_histogram": "pipeline",
     "compare": "differences",
     "inspect": "inspection",
     "open_image": "read",
+    "plot": "plot",
     "quantize": "pipeline",
+    "sweep": "pipeline",
 }
 
 
@@ -63,7 +73,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``import bigquant`` is quick."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    value = home if name == _HOMES[name] else getattr(home, name)
     globals()[name] = value
     return value
 

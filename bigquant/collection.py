@@ -16,7 +16,8 @@ from bigquant.ledger import Plan
 from bigquant.levels import settle
 from bigquant.outputs import save_palette, unfinished_run
 from bigquant.palette import Palette
-from bigquant.pipeline import alike, apply_palette, plan_result, quantize_images
+from bigquant.parameters import alike
+from bigquant.pipeline import apply_palette, plan_result, quantize_images
 from bigquant.quantized import QuantizedImage
 from bigquant.tiff_output import write_tiff
 from bigquant.write import write_npy, write_png, write_zarr
@@ -82,8 +83,9 @@ class Outcome:
 
 def quantize_files(
     job: Job,
-    k: int,
+    k: int | str,
     *,
+    quality: float | None = None,
     keep: Any = None,
     algorithm: str = "auto",
     random_state: int | None = 0,
@@ -98,7 +100,7 @@ def quantize_files(
         results = [plan_result(image, kept.palette, {}) for image in alike(images)]
         return _write_all(job, dict(zip(names, results, strict=True)), failures, kept)
     results, unread = quantize_images(
-        images, k, keep=keep, algorithm=algorithm, random_state=random_state
+        images, k, quality=quality, keep=keep, algorithm=algorithm, random_state=random_state
     )
     failures |= {names[number]: error for number, error in unread.items()}
     if job.strict and unread:

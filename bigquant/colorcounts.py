@@ -11,7 +11,7 @@ import functools
 import hashlib
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,19 @@ from bigquant import kernels
 from bigquant.colortree import ColorTree
 from bigquant.errors import BigquantError, InputError
 from bigquant.nearest import assign
+from bigquant.notebook import facts_html, swatches_html
+
+if TYPE_CHECKING:
+    from bigquant.palette import Palette
 
 #: As many distinct rows as 8-bit RGB can have. Data of other types may have more, and
 #: would fill the memory: it is refused beyond this.
 MAX_DISTINCT = 1 << 24
 #: So many pixels can be summed up in 64 bits, squares and all.
 _MAX_WHOLE = 1 << 45
+
+#: Of the most common colours that are shown in a notebook.
+_SHOWN_COLORS = 32
 
 _scratch = threading.local()
 
@@ -171,20 +178,82 @@ class ColorHistogram:
             return most
         return min(most, len({*map(tuple, self.colors.tolist()), *map(tuple, kept.tolist())}))
 
-    @property
+    def sample(self, most: int) -> ColorHistogram:
+        """Choose at most so many colours that stand for all.
+
+        Where there are more, those of `most` pixels, taken at equal distances out of all pixels
+        in the order of their colours; the counts are of these pixels. Nothing is left to chance.
+        """
+        if self.n_colors <= most:
+            return self
+        ends = np.cumsum(self.counts, dtype=np.float64)
+        taken = np.searchsorted(ends, (np.arange(most) + 0.5) * (ends[-1] / most), side="right")
+        chosen, counts = np.unique(taken, return_counts=True)
+        return ColorHistogram(self.colors[chosen], counts.astype(np.uint64))
+
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Digest of colours and counts: the same for the same pixels, in any order and chunks."""
         digest = hashlib.sha256(f"{self.colors.shape} {self.colors.dtype.str}".encode())
         digest.update(np.ascontiguousarray(self.colors).data)
-        digest.update(np.ascontiguousarray(self.counts).data)
+        digest.update(np.ascontiguousarray(_narrowed(self.counts)).data)
         return f"sha256:{digest.hexdigest()}"
+
+    def to_dataframe(self, palette: Palette | None = None) -> Any:
+        """Make a pandas DataFrame of the colours, one a row, with the pixels of each.
+
+        Parameters
+        ----------
+        palette : Palette, optional
+            Of as many channels.
+
+        Returns
+        -------
+        pandas.DataFrame
+            r, g, b (or gray), count and color, ``rgb(255, 0, 0)``: their own, or with a palette
+            that of the nearest of its colours, whose label is `cluster`.
+        """
+        import pandas as pd  # noqa: PLC0415 - takes a while to import
+
+        names = ["r", "g", "b"] if self.colors.shape[1] == 3 else ["gray"]
+        if self.colors.shape[1] != len(names):
+            raise InputError(f"a histogram of {self.colors.shape[1]} channels has no colours")
+        frame = pd.DataFrame(self.colors, columns=names).assign(count=self.counts)
+        shown = self.colors
+        if palette is not None:
+            if palette.colors.shape[1] != len(names):
+                raise InputError("the palette has other channels than the histogram")
+            labels, _ = assign(self.colors, palette.colors.astype(np.float64))
+            frame["cluster"] = labels + palette.first_label
+            shown = palette.colors[labels]
+        rgb = np.broadcast_to(shown, (len(shown), 3))
+        words = [f"rgb({r}, {g}, {b})" for r, g, b in rgb.tolist()]
+        return frame.assign(color=pd.Series(words, dtype=str))
+
+    def _repr_html_(self) -> str:
+        order = np.argsort(-self.counts.astype(np.float64), kind="stable")[:_SHOWN_COLORS]
+        total = max(1, self.n_pixels)
+        facts = {
+            "pixels": self.n_pixels,
+            "distinct colors": self.n_colors,
+            "channels": self.colors.shape[1],
+        }
+        if self.colors.dtype != np.uint8 or self.colors.shape[1] not in (1, 3):
+            return facts_html(facts)
+        rgb = np.broadcast_to(self.colors[order], (len(order), 3))
+        common = swatches_html(["#" + bytes(c).hex() for c in rgb], self.counts[order] / total)
+        return facts_html(facts) + "<p>the most common:</p>" + common
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel small: counts as wide as they must be, and without the tree."""
-        counts = self.counts
-        if counts.dtype == np.uint64 and counts.size:
-            counts = counts.astype(np.min_scalar_type(counts.max()))
-        return _unpack, (self.colors, counts, self.counts.dtype)
+        return _unpack, (self.colors, _narrowed(self.counts), self.counts.dtype)
+
+
+def _narrowed(counts: NDArray[Any]) -> NDArray[Any]:
+    """Bring whole counts to the narrowest type that holds them."""
+    if counts.dtype != np.uint64 or not counts.size:
+        return counts
+    return counts.astype(np.min_scalar_type(counts.max()))
 
 
 def _unpack(colors: NDArray[Any], counts: NDArray[Any], dtype: np.dtype[Any]) -> ColorHistogram:

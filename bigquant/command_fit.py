@@ -9,9 +9,30 @@ import click
 from bigquant import filejob, options
 
 
+def _count_or_auto(_: click.Context, __: click.Parameter, value: str) -> int | str:
+    try:
+        return value if value == "auto" else int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a whole number nor 'auto'") from None
+
+
 @click.command()
 @click.argument("names", metavar="INPUT...", nargs=-1, required=True)
-@click.option("-k", "k", type=int, default=32, show_default=True, help="Number of colours.")
+@click.option(
+    "-k",
+    "k",
+    metavar="INTEGER|auto",
+    callback=_count_or_auto,
+    default="32",
+    show_default=True,
+    help="Number of colours; 'auto' chooses 2 to 32, from which on more gain little.",
+)
+@click.option(
+    "--quality",
+    metavar="PSNR",
+    type=float,
+    help="Take as few colours as reach this PSNR in dB: at most -k, or 256 labels without it.",
+)
 @options.files(".k32.zarr")
 @click.option(
     "--keep",
@@ -39,7 +60,13 @@ from bigquant import filejob, options
 @options.quiet
 @options.shared
 def fit(
-    names: tuple[str, ...], k: int, keep: str | None, algorithm: str, seed: int, **chosen: Any
+    names: tuple[str, ...],
+    k: int | str,
+    quality: float | None,
+    keep: str | None,
+    algorithm: str,
+    seed: int,
+    **chosen: Any,
 ) -> None:
     """Fit k colours to INPUT and write it in these colours.
 
@@ -50,17 +77,24 @@ def fit(
     """
     from bigquant.collection import quantize_files  # noqa: PLC0415 - --help stays quick
     from bigquant.jobs import check_room  # noqa: PLC0415
-    from bigquant.pipeline import check_k, check_keep  # noqa: PLC0415
+    from bigquant.parameters import most_colors, read_wish  # noqa: PLC0415
 
-    check_k(k)
-    kept = check_keep(keep, k, algorithm)
-    choices: dict[str, Any] = {"keep": kept, "algorithm": algorithm, "random_state": seed}
+    context = click.get_current_context()
+    if quality and context.get_parameter_source("k") is click.core.ParameterSource.DEFAULT:
+        k = "auto"
+    kept = read_wish(k, quality, keep, algorithm)
+    wish: dict[str, Any] = {
+        "quality": quality,
+        "keep": kept,
+        "algorithm": algorithm,
+        "random_state": seed,
+    }
     filejob.run(
         names,
-        f"k{k}",
-        {"k": k, **choices},
-        lambda job: check_room(job, k),
-        lambda job: quantize_files(job, k, **choices),
+        f"k{k}" if quality is None else f"q{quality:g}",
+        {"k": k, **wish},
+        lambda job: check_room(job, most_colors(k, quality)),
+        lambda job: quantize_files(job, k, **wish),
         _describe,
         **chosen,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dask
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from bigquant.bands import split_channels
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import BigquantError
+from bigquant.planes import map_pixels
 
 #: Blocks that are counted in one go: enough to keep a cluster busy.
 _BATCH = 512
@@ -42,14 +44,7 @@ def count_rows(rows: da.Array, weights: da.Array | None = None) -> Delayed:
     """
     rows = rows.rechunk({1: -1})
     if weights is None:
-        parts = rows.map_blocks(
-            count_block,
-            rows.shape[1],
-            token="count-block",
-            dtype=object,
-            drop_axis=1,
-            meta=np.empty(0, object),
-        )
+        parts = map_pixels(count_block, rows, rows.shape[1], token="count-block", dtype=object)
     else:
         parts = da.map_blocks(
             count_weighted,
@@ -63,63 +58,127 @@ def count_rows(rows: da.Array, weights: da.Array | None = None) -> Delayed:
     return merge_tree(parts.to_delayed().ravel().tolist())
 
 
-def count_colors(image: da.Array) -> Delayed:
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What one pass over an image finds: its colours, and a thumbnail of every n-th pixel.
+
+    Parameters
+    ----------
+    histogram : ColorHistogram
+    pieces : tuple of (int, int, ndarray)
+        Of the thumbnail: first row, first column, and pixels (y, x, channel).
+    """
+
+    histogram: ColorHistogram
+    pieces: tuple[tuple[int, int, NDArray[Any]], ...] = ()
+
+    def merge(self, other: Survey) -> Survey:
+        """Add what was found in other blocks."""
+        return Survey(self.histogram.merge(other.histogram), self.pieces + other.pieces)
+
+    @property
+    def thumbnail(self) -> NDArray[Any] | None:
+        """The pieces put together, (y, x, channel); None without any."""
+        if not self.pieces:
+            return None
+        height = max(row + len(pixels) for row, _, pixels in self.pieces)
+        width = max(column + pixels.shape[1] for _, column, pixels in self.pieces)
+        last = self.pieces[-1][2]
+        whole = np.zeros((height, width, last.shape[2]), last.dtype)
+        for row, column, pixels in self.pieces:
+            whole[row : row + len(pixels), column : column + pixels.shape[1]] = pixels
+        return whole
+
+
+def survey_block(
+    pixels: NDArray[Any],
+    channels: int,
+    step: int,
+    row: int,
+    column: int,
+) -> Survey:
+    """Count one block of an image, and take its part of the thumbnail, if `step` is not 0.
+
+    Its first pixel stands at `row` and `column`.
+    """
+    histogram = count_block(pixels, channels)
+    if not step:
+        return Survey(histogram)
+    begin = (row, column)
+    # the middle one of every `step` rows and columns of the whole image
+    skipped = [(step // 2 - start) % step for start in begin]
+    piece = pixels[skipped[0] :: step, skipped[1] :: step]
+    row, column = ((start + skip) // step for start, skip in zip(begin, skipped, strict=True))
+    return Survey(histogram, ((row, column, piece.copy()),) if piece.size else ())
+
+
+def survey(image: da.Array, side: int) -> Delayed:
     """Plan to count the distinct colours of an image, each pixel read once.
 
     Parameters
     ----------
     image : dask.array.Array, (y, x, channel), uint8
         1 or 3 colour channels, and perhaps alpha: pixels whose alpha is 0 are not counted.
+    side : int
+        Of a thumbnail that is taken by the way; 0 for none.
 
     Returns
     -------
     Delayed
-        Of the `ColorHistogram`. Nothing is read before it is computed.
+        Of the `Survey`. Nothing is read before it is computed.
     """
     channels, _ = split_channels(image.shape[2])
-    parts = image.rechunk({2: -1}).map_blocks(
-        count_block,
-        channels,
-        token="count-block",
-        dtype=object,
-        drop_axis=2,
-        meta=np.empty((0, 0), object),
+    step = thumbnail_step(image.shape, side) if side else 0
+    parts = map_pixels(
+        survey_block, image, channels, step, token="count-block", dtype=object, placed=True
     )
-    return merge_tree(parts.to_delayed().ravel().tolist())
+    return merge_tree(parts.to_delayed().ravel().tolist(), Survey.merge)
 
 
-def count_images(images: Sequence[da.Array]) -> tuple[Delayed, dict[int, BigquantError]]:
+def thumbnail_step(shape: Sequence[int], side: int) -> int:
+    """Tell which pixels make a thumbnail whose sides are at most `side`: every how many-th."""
+    return max(1, -(-max(shape[:2]) // side))
+
+
+def count_images(
+    images: Sequence[da.Array], side: int = 0
+) -> tuple[Delayed, dict[int, BigquantError]]:
     """Count the colours of several images together.
 
     Parameters
     ----------
     images : sequence of dask.array.Array, (y, x, channel), uint8
         Of as many colour channels; with alpha or without.
+    side : int
+        Of a thumbnail of the first image; 0 for none.
 
     Returns
     -------
-    histogram : Delayed
-        Of all readable images; it is computed, and lies where the workers are.
+    found : Delayed
+        `Survey` of all readable images; it is computed, and lies where the workers are.
     failures : dict
         What went wrong with the images that could not be read, by their place in `images`,
         unless there is only one: then it is raised. Nothing of them is counted.
     """
+    sides = [side, *(0 for _ in images[1:])]
     if len(images) == 1:
-        return _counted(images), {}
+        return _counted(images, sides), {}
     parts: list[Delayed] = []
     failures: dict[int, BigquantError] = {}
     for numbers in _batches(images):
         try:
-            parts.append(_awaited([images[number] for number in numbers]))
+            parts.append(_awaited([images[n] for n in numbers], [sides[n] for n in numbers]))
         except BigquantError:
             for number in numbers:  # find out which
                 try:
-                    parts.append(_awaited([images[number]]))
+                    parts.append(_awaited([images[number]], [sides[number]]))
                 except BigquantError as error:
                     failures[number] = error
     if not parts:
         raise next(iter(failures.values()))
-    return parts[0] if len(parts) == 1 else merge_tree(parts).persist(), failures
+    if len(parts) == 1:
+        return parts[0], failures
+    return merge_tree(parts, Survey.merge).persist(), failures
 
 
 def _batches(images: Sequence[da.Array]) -> Iterator[list[int]]:
@@ -135,20 +194,21 @@ def _batches(images: Sequence[da.Array]) -> Iterator[list[int]]:
         yield batch
 
 
-def _awaited(images: list[da.Array]) -> Delayed:
-    total = _counted(images)
-    total.n_colors.compute()  # a cluster tells only when asked what went wrong
+def _awaited(images: list[da.Array], sides: list[int]) -> Delayed:
+    total = _counted(images, sides)
+    total.histogram.n_colors.compute()  # a cluster tells only when asked what went wrong
     return total
 
 
-def _counted(images: Sequence[da.Array]) -> Delayed:
+def _counted(images: Sequence[da.Array], sides: Sequence[int]) -> Delayed:
     for image in images:
         _log.info(
             "counting the colours of %d x %d pixels in %d blocks of %d x %d",
             *(image.shape[1], image.shape[0], image.npartitions),
             *(image.chunksize[1], image.chunksize[0]),
         )
-    return merge_tree([count_colors(image) for image in images]).persist()
+    found = [survey(image, side) for image, side in zip(images, sides, strict=True)]
+    return merge_tree(found, Survey.merge).persist()
 
 
 def merge_tree(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,10 +35,22 @@ class Image(da.Array):  # type: ignore[misc]
     staged : tuple of StagedWindows
         Files that are unpacked to a temporary folder before they are read; each machine
         does so for itself when it first reads, or when told to: ``stage()``.
+    reopen : callable or None
+        Opens another level of the pyramid that the file has: ``reopen(level=2)``.
+    level : int
+        Which of them this is.
     """
 
     source: Source
     staged: tuple[StagedWindows, ...]
+    reopen: Callable[..., Image] | None = None
+    level: int = 0
+
+    def smaller(self) -> Iterator[Image]:
+        """Open the smaller levels of the file's pyramid, largest first, if it has one."""
+        if self.reopen is not None:
+            for level in range(self.level + 1, len(self.source.details.get("levels", ()))):
+                yield self.reopen(level=level)
 
     def as_rgb(self) -> Image:
         """Plan a gray image as RGB, its alpha kept."""

@@ -19,12 +19,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from bigquant import lloyd
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
 from bigquant.histogram import count_rows
+from bigquant.iteration import Fit
 from bigquant.nearest import assign
 from bigquant.parallel_fit import plan_fit
+from bigquant.planes import map_pixels
 
 ALGORITHMS = ("auto", "histogram", "dask-ml")
 
@@ -164,7 +165,7 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         choices = (init, n_init, self.max_iter, self.tol, seed, keep)
         source = dask.delayed(histogram, traverse=False)
-        found: lloyd.Fit = plan_fit(source, self.n_clusters, *choices).compute()
+        found: Fit = plan_fit(source, self.n_clusters, *choices).compute()
         n_distinct, n_features = found.centers.shape
         if n_distinct < self.n_clusters:
             warnings.warn(
@@ -186,12 +187,9 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         -------
         dask.array.Array, (n_samples,), int32
         """
-        return self._matching_rows(X).map_blocks(
-            _label_rows,
-            self.cluster_centers_,
-            dtype=np.int32,
-            drop_axis=1,
-            meta=np.empty(0, np.int32),
+        rows = self._matching_rows(X)
+        return map_pixels(
+            _label_rows, rows, self.cluster_centers_, token="label-rows", dtype=np.int32
         )
 
     def transform(self, X: Any, y: Any = None) -> da.Array:  # noqa: ARG002
@@ -246,8 +244,8 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         self.cluster_centers_ = np.asarray(model.cluster_centers_, np.float64)
         self.n_iter_ = model.n_iter_
         self.n_features_in_ = rows.shape[1]
-        errors = rows.map_blocks(
-            _squared_errors, self.cluster_centers_, dtype=np.float64, drop_axis=1
+        errors = map_pixels(
+            _squared_errors, rows, self.cluster_centers_, token="errors", dtype=np.float64
         )
         self.inertia_ = float(errors.sum().compute())
 

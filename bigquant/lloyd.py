@@ -18,6 +18,7 @@ import numpy as np
 from bigquant import kernels
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
+from bigquant.iteration import Fit, breathe, run_lloyd, settle, with_worst
 from bigquant.pointsets import Floats, PointSet, beside, first_with, level_of, levels_of
 
 #: Short runs to choose starts from, as many as these distances (points x clusters) allow, and
@@ -27,39 +28,16 @@ _SHORT_RUNS = 16
 #: Points for every cluster that seeds are drawn from, and that centres are searched on; on
 #: fewer points in all the best centres are not the best for all colours.
 _SEED_POINTS, _SEARCH_POINTS, _LEAST_POINTS = 20, 80, 2500
-#: Iterations of a short run, and of a breath in and out: the best is refined later.
-_SHORT_ITER, _IN_ITER, _OUT_ITER = 10, 4, 8
+#: Iterations of a short run: the best are improved later.
+_SHORT_ITER = 10
 #: The best few of them breathe, one at least, unless there are too many distances or clusters;
 #: of those whose inertia is the same but for this factor, one.
 _KEPT, _KEPT_DISTANCES, _SAME = 2, 1 << 20, 1.001
 _BREATH_DISTANCES, _BREATH_CLUSTERS = 1 << 26, 1024
-#: A move of centres takes at most this part of them (but up to sixteen), and is kept if it
-#: lowers the inertia by more than this part of it.
-_BREATH = 10
-_GAIN = 1e-4
 #: Beyond these distances k-means++ would take longer than the fit: starts are drawn at random.
 _SEEDING_DISTANCES = 1 << 30
 #: Runs on bins cost little, so they settle more finely than the run on all colours.
 _COARSE_TOL = 0.1
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """What a fit found.
-
-    Parameters
-    ----------
-    centers : ndarray, (k, channels), float64
-        Kept colours first, as they were given; on the way to the end, the others alone.
-    inertia : float
-        Sum of weight x squared distance to the nearest centre.
-    n_iter : int
-        Iterations over all colours (those on bins are not counted).
-    """
-
-    centers: Floats
-    inertia: float
-    n_iter: int
 
 
 def fit(
@@ -72,6 +50,7 @@ def fit(
     tol: float = 1e-4,
     seed: int = 0,
     keep: Floats | None = None,
+    before: Fit | None = None,
 ) -> Fit:
     """Fit `n_clusters` centres to weighted colours.
 
@@ -98,6 +77,9 @@ def fit(
     keep : ndarray, (m, channels), float64, optional
         Distinct colours that are centres as they are, at most `n_clusters`. The others are
         fitted to what is nearer to them.
+    before : Fit, optional
+        Of fewer clusters, with the same colours kept: one more start is made of its centres,
+        and the inertia is no more than its. For an `init` by name.
 
     Raises
     ------
@@ -105,15 +87,16 @@ def fit(
         If there are no colours, or `init` has other channels than they.
     """
     if isinstance(init, str):
-        search = Search.plan(histogram, n_clusters, init, n_init, max_iter, tol, seed, keep)
-        chosen = search.choose([search.run(0, 1)])
-        return search.finish(histogram, [search.improve(chosen, 0, 1)])
+        choices = (init, n_init, max_iter, tol, seed, keep, before)
+        search = Search.plan(histogram, n_clusters, *choices)
+        chosen = search.choose(search.run(0, 1))
+        return search.finish(histogram, search.improve(chosen, 0, 1))
     n_clusters, kept = _feasible(histogram, n_clusters, keep)
     if init.shape[1] != kept.shape[1]:
         raise InputError(f"init has {init.shape[1]} features, the data {kept.shape[1]}")
     everything = levels_of(histogram)[-1]
     centers = init[: n_clusters - len(kept)].astype(np.float64)
-    return _settle(everything, kept, centers, max_iter, tol * everything.variance())
+    return settle(everything, kept, centers, max_iter, tol * everything.variance())
 
 
 def _feasible(
@@ -125,14 +108,6 @@ def _feasible(
         raise InputError("no row has a weight above 0: there is nothing to fit")
     kept = np.empty((0, channels)) if keep is None else keep
     return histogram.n_centers(n_clusters, kept), kept
-
-
-def _settle(
-    everything: PointSet, kept: Floats, centers: Floats, max_iter: int, limit: float
-) -> Fit:
-    found = _run(beside(everything, kept), centers, max_iter, limit)
-    centers = np.vstack([kept, found.centers])
-    return Fit(centers, everything.inertia(centers), found.n_iter)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +127,8 @@ class Search:
         Squared shift of the centres at which a run on all colours stops.
     n_runs, n_kept : int
         Short runs, and the most of them that are improved.
+    before : Fit or None
+        Of fewer clusters; its centres are where the last of the short runs starts.
     """
 
     seeds: PointSet
@@ -164,6 +141,7 @@ class Search:
     limit: float
     n_runs: int
     n_kept: int
+    before: Fit | None
 
     @classmethod
     def plan(
@@ -176,6 +154,7 @@ class Search:
         tol: float,
         seed: int,
         keep: Floats | None = None,
+        before: Fit | None = None,
     ) -> Search:
         """Choose the points and the number of runs; parameters are as for `fit`."""
         n_clusters, kept = _feasible(histogram, n_clusters, keep)
@@ -192,21 +171,30 @@ class Search:
             max_iter,
             seed,
             limit=tol * levels[-1].variance(),
-            n_runs=max(n_runs, n_init or 1),
+            n_runs=max(n_runs, n_init or 1) + (before is not None),
             n_kept=n_init or max(1, min(_KEPT, _KEPT_DISTANCES // distances)),
+            before=before,
         )
 
     def run(self, part: int, parts: int) -> list[Fit]:
         """Do every `parts`-th of the short runs, from that number on."""
         found = []
         for number in range(part, self.n_runs, parts):
-            rng = np.random.default_rng([self.seed, number])
-            start = _seed_centers(self.seeds, self.kept, self.n_clusters, self.init, rng)
             short = min(_SHORT_ITER, self.max_iter)
-            found.append(_run(self.coarse, start, short, self.limit * _COARSE_TOL))
+            start = self._start(number)
+            found.append(run_lloyd(self.coarse, start, short, self.limit * _COARSE_TOL))
         return found
 
-    def choose(self, found: list[list[Fit]]) -> list[Fit]:
+    def _start(self, number: int) -> Floats:
+        """Draw the centres of a start; the last has those that a fit has found before."""
+        rng = np.random.default_rng([self.seed, number])
+        if self.before is None or number < self.n_runs - 1:
+            return _seed_centers(self.seeds, self.kept, self.n_clusters, self.init, rng)
+        found = self.before.centers
+        drawn = _seed_centers(self.seeds, found, self.n_clusters, self.init, rng)
+        return np.vstack([found[len(self.kept) :], drawn])
+
+    def choose(self, *found: list[Fit]) -> list[Fit]:
         """Choose the best that are no repetitions of better ones, as their inertia tells."""
         chosen: list[Fit] = []
         for each in sorted(itertools.chain(*found), key=_rank):
@@ -223,17 +211,21 @@ class Search:
         k, mine = self.n_clusters, chosen[part::parts]
         if self.coarse.size * k > _BREATH_DISTANCES or k > _BREATH_CLUSTERS:
             return mine
-        return [_breathe(self.coarse, self.kept, f, self.max_iter, self.limit) for f in mine]
+        return [breathe(self.coarse, self.kept, f, self.max_iter, self.limit) for f in mine]
 
-    def finish(self, histogram: ColorHistogram, found: list[list[Fit]]) -> Fit:
+    def finish(self, histogram: ColorHistogram, *found: list[Fit]) -> Fit:
         """Refine the best on finer levels, and at last on all colours."""
         levels = levels_of(histogram)
         finer = first_with(levels, _n_points(self.n_clusters))
         best = min(itertools.chain(*found), key=_rank)
         for level in levels[finer:-1]:
             level = beside(level, self.kept)
-            best = _run(level, best.centers, self.max_iter, self.limit * _COARSE_TOL)
-        return _settle(levels[-1], self.kept, best.centers, self.max_iter, self.limit)
+            best = run_lloyd(level, best.centers, self.max_iter, self.limit * _COARSE_TOL)
+        best = settle(levels[-1], self.kept, best.centers, self.max_iter, self.limit)
+        if self.before is None or best.inertia <= self.before.inertia:
+            return best
+        start = with_worst(levels[-1], self.before.centers, self.n_clusters)[len(self.kept) :]
+        return settle(levels[-1], self.kept, start, self.max_iter, self.limit)
 
 
 def _rank(fit: Fit) -> tuple[float, bytes]:
@@ -259,77 +251,3 @@ def _seed_centers(
     chosen = np.empty(n_drawn, np.int64)
     kernels.plus_plus(points, weights, rng.random((n_drawn, trials)), kept, chosen)
     return points[chosen]
-
-
-def _breathe(level: PointSet, kept: Floats, best: Fit, max_iter: int, limit: float) -> Fit:
-    """Add centres where most is missed, merge those that are missed least, while it helps.
-
-    After B. Fritzke, "Breathing k-means" (2020). Lloyd's iteration alone never moves a
-    centre from one part of the colour space to another.
-    """
-    k = len(best.centers)
-    moved = min(max(16, k // _BREATH), k, level.size // 2)
-    n_labels = len(kept) + k
-    worst = np.empty(n_labels, np.int64)
-    while moved:
-        labels, distances = level.assign(best.centers)
-        missed = level.weights * distances
-        by_cluster = np.argsort(-np.bincount(labels, missed, n_labels), kind="stable")
-        kernels.worst_of_each(labels, missed, worst)
-        added = level.points[worst[by_cluster[:moved]]]
-        more = _run(level, np.vstack([best.centers, added]), min(_IN_ITER, max_iter), limit)
-        fewer = _merged(more.centers, level.gather(more.centers).masses, kept, moved)
-        found = _run(level, fewer, min(_OUT_ITER, max_iter), limit)
-        if found.inertia < best.inertia * (1 - _GAIN):
-            best = found
-        else:
-            moved //= 2
-    return best
-
-
-def _merged(centers: Floats, masses: Floats, kept: Floats, pairs: int) -> Floats:
-    """Merge so many pairs of centres, those whose merging costs least.
-
-    The cost is Ward's: ``m1 m2 / (m1 + m2) |c1 - c2|**2``. Kept colours stay where they are, so
-    merging with the nearest of them costs ``m |c - kept|**2``: a pair of a centre with itself.
-    """
-    apart = ((centers[:, None] - centers[None, :]) ** 2).sum(axis=2)
-    together = masses[:, None] + masses[None, :]
-    costs = masses[:, None] * masses[None, :] / np.where(together, together, 1) * apart
-    if len(kept):
-        apart_from_kept = ((centers[:, None] - kept[None, :]) ** 2).sum(axis=2)
-        np.fill_diagonal(costs, masses * apart_from_kept.min(axis=1))
-    first, second = np.triu_indices(len(centers), 0 if len(kept) else 1)
-    centers, gone = centers.copy(), np.zeros(len(centers), bool)
-    used = gone.copy()
-    for pair in np.argsort(costs[first, second], kind="stable"):
-        i, j = first[pair], second[pair]
-        if not used[i] and not used[j]:
-            if together[i, j]:
-                centers[i] = (masses[i] * centers[i] + masses[j] * centers[j]) / together[i, j]
-            used[i] = used[j] = gone[j] = True
-            if gone.sum() == pairs:
-                break
-    return centers[~gone]
-
-
-def _run(level: PointSet, centers: Floats, max_iter: int, limit: float) -> Fit:
-    """Run Lloyd's iteration from `centers` until it settles.
-
-    The inertia is that of the last assignment, around the means that it gave.
-    """
-    n_iter, settled, inertia = 0, False, np.inf
-    while not settled and n_iter < max_iter:
-        n_iter += 1
-        gathered = level.gather(centers)
-        means, has_empty = gathered.means, not gathered.masses.all()
-        if has_empty:  # they go where they help most: to the worst-served colours
-            empty = np.flatnonzero(gathered.masses == 0)
-            _, distances = level.assign(centers)
-            worst = np.argsort(-level.weights * distances, kind="stable")
-            means = gathered.means.copy()
-            means[empty] = level.points[worst[: len(empty)]]
-        shift = ((means - centers) ** 2).sum()
-        settled = not has_empty and bool(shift <= limit)
-        centers, inertia = means, gathered.inertia
-    return Fit(centers, inertia, n_iter)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,22 @@ def psnr(mse: float, channels: int) -> float:
     """
     per_value = mse / channels
     return 10 * math.log10(255**2 / per_value) if per_value else math.inf
+
+
+def find_knee(ks: Sequence[int], errors: Sequence[float]) -> int | None:
+    """Find the number of colours from which on more of them gain little; None where there is none.
+
+    That is "Kneedle": V. Satopaa et al., "Finding a 'kneedle' in a haystack" (2011), of a convex
+    curve that falls.
+    """
+    if len(ks) < 3:
+        return None
+    from kneed import KneeLocator  # noqa: PLC0415 - only sweeps want it, and it imports SciPy
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is none
+        knee = KneeLocator(list(ks), list(errors), curve="convex", direction="decreasing").knee
+    return None if knee is None else int(knee)
 
 
 def ciede2000(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:

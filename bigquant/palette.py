@@ -19,6 +19,7 @@ from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
 from bigquant.kept import join_kept
 from bigquant.metrics import psnr
+from bigquant.notebook import swatches_html
 from bigquant.palette_model import naming
 from bigquant.palette_rows import RGBA
 
@@ -337,10 +338,6 @@ class Palette:
         return palette
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            f'<td style="background:{color};width:3em;height:3em" '
-            f'title="{color}, {share:.2%}"></td>'
-            for color, share in zip(self.hex[:256], self.shares, strict=False)
-        )
-        rest = f" (the first 256 of {self.k})" if self.k > 256 else ""
-        return f"<table><caption>{self.k} colors{rest}</caption><tr>{cells}</tr></table>"
+        error = f", {self.psnr:.2f} dB" if self.n_pixels else ""
+        caption = f"<p>{self.k} color{'s' if self.k > 1 else ''}{error}</p>"
+        return caption + swatches_html(self.hex, self.shares, self.first_label)

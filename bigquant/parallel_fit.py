@@ -25,8 +25,9 @@ def plan_fit(
     tol: float,
     seed: int,
     keep: NDArray[np.float64] | None = None,
+    before: Any = None,
 ) -> Delayed:
-    """Plan what `lloyd.fit` does, to the same bits; parameters are the same.
+    """Plan what `lloyd.fit` does, to the same bits; parameters are the same, or delayed.
 
     One graph: whoever computes it waits once, however far the scheduler is.
     """
@@ -39,8 +40,9 @@ def plan_fit(
     if not isinstance(init, str):
         options = {"init": init, "max_iter": max_iter, "tol": tol, "keep": keep}
         return task(lloyd.fit, histogram, n_clusters, **options)
-    plan = task(lloyd.Search.plan, histogram, n_clusters, init, n_init, max_iter, tol, seed, keep)
+    choices = (init, n_init, max_iter, tol, seed, keep, before)
+    plan = task(lloyd.Search.plan, histogram, n_clusters, *choices)
     runs = [task(lloyd.Search.run, plan, part, _PARTS) for part in range(_PARTS)]
-    chosen = task(lloyd.Search.choose, plan, runs)
+    chosen = task(lloyd.Search.choose, plan, *runs)  # in a list, Dask would look through each
     improved = [task(lloyd.Search.improve, plan, chosen, part, _PARTS) for part in range(_PARTS)]
-    return task(lloyd.Search.finish, plan, histogram, improved)
+    return task(lloyd.Search.finish, plan, histogram, *improved)

@@ -11,12 +11,22 @@ from typing import Any
 import dask.array as da
 import numpy as np
 from dask.base import DaskMethodsMixin
+from numpy.typing import NDArray
 
+from bigquant.bands import split_channels
+from bigquant.histogram import thumbnail_step
+from bigquant.image import Image
+from bigquant.notebook import beside_html, facts_html, picture_html, swatches_html
 from bigquant.palette import Palette
+from bigquant.pixelframe import frame_pixels
 from bigquant.source import Source
+from bigquant.thumbnail import in_colors
 from bigquant.tiff_output import write_tiff
 from bigquant.write import write_npy, write_png, write_zarr
 from bigquant.xarray_frame import Frame
+
+#: Pixels of a thumbnail, and of the picture of the chunks, in a notebook.
+_SHOWN_SIDE = 160
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,22 +43,30 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         Label of every pixel; same chunks as the image's.
     image_blocks : dask.array.Array, (y, x, channel), uint8
         The quantized image, without alpha; pixels that were transparent are black.
-    source : Source
-        What the outputs inherit.
+    original : Image
+        What was quantized; outputs inherit from its source.
     seconds : Mapping
         Wall time of the stages "count" and "fit"; empty where nothing was fitted.
     tally : dask.array.Array, (row, column, first_label + k + 1), int64, optional
         Of a palette that is applied: pixels of every label, and last the sum of their squared
         errors, of each chunk, from the same reading of the image as the labels. The palette has
         no pixels and no error before that is computed.
+    thumbnail : ndarray, (y, x, channel), uint8, optional
+        Every n-th pixel of the original, at most 512 along a side, taken while it was counted.
     """
 
     palette: Palette
     label_blocks: da.Array
     image_blocks: da.Array
-    source: Source
+    original: Image
     seconds: Mapping[str, float]
     tally: da.Array | None = None
+    thumbnail: NDArray[np.uint8] | None = None
+
+    @property
+    def source(self) -> Source:
+        """What the outputs inherit."""
+        return self.original.source
 
     def measure(self) -> Palette:
         """Get the palette with the pixels of each colour and the error of this image.
@@ -92,6 +110,19 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         """
         frame, reserved = self.source.frame or Frame.plain(), bool(self.palette.first_label)
         return frame.dataset(self.image_blocks, self.label_blocks, nodata=reserved)
+
+    def to_dask_dataframe(self) -> Any:
+        """Make a Dask DataFrame of the original's pixels, one a row, one partition a block.
+
+        Columns are y, x, r, g, b (or gray), cluster (the label) and color, ``rgb(255, 0, 0)``, of
+        the label. Pixels that are no part of the image are left out. Lazy, and for small images
+        or cropped ones: a row takes some hundred bytes. `ColorHistogram.to_dataframe` has a row
+        for each distinct colour instead.
+        """
+        image = self.original
+        if split_channels(image.shape[2])[0] < self.palette.colors.shape[1]:
+            image = image.as_rgb()
+        return frame_pixels(image, self.palette)
 
     def to_zarr(
         self,
@@ -219,16 +250,20 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
 
     def _repr_html_(self) -> str:
         y, x, _ = self.image_blocks.shape
-        facts: dict[str, Any] = {
+        palette, blocks = self.palette, self.label_blocks
+        facts = {
             "size": f"{x} x {y} pixels",
-            "chunks": f"{self.label_blocks.chunksize[1]} x {self.label_blocks.chunksize[0]}, "
-            f"{self.label_blocks.npartitions} in all",
-            "k": self.palette.k,
+            "chunks": f"{blocks.chunksize[1]} x {blocks.chunksize[0]}, {blocks.npartitions} in all",
+            "labels": f"{palette.label_dtype}, from {palette.first_label}",
+            "k": palette.k,
+            "PSNR": f"{palette.psnr:.2f} dB" if palette.n_pixels else None,
         }
-        if self.palette.n_pixels:
-            facts["PSNR"] = f"{self.palette.psnr:.2f} dB"
-        rows = "".join(f"<tr><th>{name}</th><td>{fact}</td></tr>" for name, fact in facts.items())
-        return f"<table>{rows}</table>{self.palette._repr_html_()}"
+        parts = [facts_html(facts), blocks.to_svg(size=_SHOWN_SIDE)]
+        if self.thumbnail is not None:
+            step = thumbnail_step(self.thumbnail.shape, _SHOWN_SIDE)
+            small = in_colors(self.thumbnail[::step, ::step], palette)
+            parts.append(picture_html(small, f"the image in {palette.k} colors"))
+        return beside_html(*parts) + swatches_html(palette.hex, palette.shares, palette.first_label)
 
     # Dask's collection protocol: all of it is the image's
     def __dask_graph__(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -120,7 +121,22 @@ def open_image(
         marks = _open_mask(mask, options).windows
         _check_size(image, mask, marks)
         image = compose(image, ChannelRule(image.colors, image.alpha), marks)
-    return from_raster(image, _understood(raster, rule, own is not None or bool(mask)))
+    opened = from_raster(image, _understood(raster, rule, own is not None or bool(mask)))
+    if not isinstance(path, zarr.Array) and (mask is None or mask is False):
+        opened.level = level
+        opened.reopen = functools.partial(
+            open_image,
+            path,
+            channel_axis=channel_axis,
+            bands=bands,
+            nodata=nodata,
+            mask=mask,
+            series=series,
+            page=page,
+            select=select,
+            storage_options=storage_options,
+        )
+    return opened
 
 
 def _understood(raster: Raster, rule: ChannelRule, has_mask: bool) -> dict[str, Any]:

@@ -17,10 +17,14 @@ from bigquant.bands import split_channels
 from bigquant.nearest import assign, fill_table, nearest_of_all
 from bigquant.painting import paint_block
 from bigquant.palette import Palette, label_dtype
+from bigquant.planes import map_pixels
 
 #: Up to so many distances, of so many pixels, an image is labelled in less time than a table is
 #: made.
 _FEW_DISTANCES, _FEW_PIXELS = 1 << 26, 1 << 22
+
+#: Pixels that are compared at once: what they take stays in the cache.
+_SLICE = 1 << 15
 
 _lock = threading.Lock()
 
@@ -40,14 +44,13 @@ def remap(image: da.Array, palette: Palette) -> da.Array:
     dask.array.Array, (y, x), uint8 or uint16
         Same chunks; reads nothing before it is computed.
     """
-    return image.map_blocks(
-        _labeller(image, palette),
+    return map_pixels(
+        labeller(image, palette),
+        image,
         palette.colors,
         palette.first_label,
         token="remap-block",
         dtype=palette.label_dtype,
-        drop_axis=2,
-        meta=np.empty((0, 0), palette.label_dtype),
     )
 
 
@@ -63,15 +66,14 @@ def remap_and_tally(image: da.Array, palette: Palette) -> tuple[da.Array, da.Arr
         Of each chunk: pixels of every label, and last the sum of their squared errors. Whole
         numbers, so their sum is the same for any chunks.
     """
-    pairs = image.map_blocks(
+    pairs = map_pixels(
         _tally_block,
-        _labeller(image, palette),
+        image,
+        labeller(image, palette),
         palette.colors,
         palette.first_label,
         token="remap-block",
         dtype=object,
-        drop_axis=2,
-        meta=np.empty((0, 0), object),
     )
     dtype, length = palette.label_dtype, palette.first_label + palette.k + 1
     labels = pairs.map_blocks(
@@ -102,8 +104,8 @@ def paint(labels: da.Array, palette: Palette) -> da.Array:
     )
 
 
-def _labeller(image: da.Array, palette: Palette) -> Callable[..., NDArray[Any]]:
-    """Choose how to label the blocks of an image."""
+def labeller(image: da.Array, palette: Palette) -> Callable[..., NDArray[Any]]:
+    """Choose how to label the blocks of an image: a function like `label_block`."""
     n_pixels = image.shape[0] * image.shape[1]
     few = n_pixels <= _FEW_PIXELS and n_pixels * palette.k <= _FEW_DISTANCES
     return compare_block if few else label_block
@@ -128,11 +130,14 @@ def compare_block(
     Squared distances of 8-bit colours are whole numbers that single precision holds exactly.
     """
     channels, has_alpha = split_channels(pixels.shape[2])
-    rows = np.ascontiguousarray(pixels[..., :channels]).reshape(-1, channels)
-    nearest, distances = np.empty(len(rows), np.int32), np.empty(len(rows), np.float32)
-    nearest_of_all(rows, colors.astype(np.float32), nearest, distances)
-    dtype = label_dtype(len(colors), first_label)
-    labels = (nearest + first_label).astype(dtype).reshape(pixels.shape[:2])
+    rows = pixels[..., :channels].reshape(-1, channels)
+    centers = colors.astype(np.float32)
+    labels = np.empty(pixels.shape[:2], label_dtype(len(colors), first_label))
+    nearest, distances = np.empty(_SLICE, np.int32), np.empty(_SLICE, np.float32)
+    for start in range(0, len(rows), _SLICE):
+        part = np.ascontiguousarray(rows[start : start + _SLICE])
+        nearest_of_all(part, centers, nearest[: len(part)], distances[: len(part)])
+        labels.reshape(-1)[start : start + len(part)] = nearest[: len(part)] + first_label
     if has_alpha:
         labels[pixels[..., -1] == 0] = 0
     return labels

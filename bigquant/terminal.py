@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -91,8 +92,8 @@ def unpack(images: Sequence[Any], *, quiet: bool, strict: bool) -> dict[str, flo
 
 
 def _make_bars() -> Any:
-    """Make bars on stderr; None if it is no terminal."""
-    if not sys.stderr.isatty():
+    """Make bars on stderr; None if it is no terminal, or a notebook's, which cannot go back."""
+    if not sys.stderr.isatty() or "JPY_PARENT_PID" in os.environ:
         return None
     # rich has no use without a terminal
     from rich.console import Console  # noqa: PLC0415
@@ -181,6 +182,15 @@ def comparison_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         "CIEDE2000": f"{facts['ciede2000_mean']:.3f} in the mean, "
         f"{facts['ciede2000_p95']:.3f} at most for 95 % of the pixels",
     }
+
+
+def sweep_table(sweep: Any) -> str:
+    """Lay out what a sweep found, a palette a line; the knee is marked."""
+    lines = ["  k  colors        MSE  PSNR (dB)  CIEDE2000"]
+    for k, colors, _, mse, psnr, apart in zip(*sweep.columns().values(), strict=True):
+        mark = "  <- knee" if k == sweep.knee else ""
+        lines.append(f"{k:3}  {colors:6}  {mse:9.2f}  {psnr:9.2f}  {apart:9.3f}{mark}")
+    return "\n".join(lines)
 
 
 def _error_words(facts: Mapping[str, Any]) -> str:

@@ -145,7 +145,7 @@ def test_the_palette_of_a_result_is_of_no_pixels_before_it_is_measured(china):
     fitted = bigquant.quantize(china, 4)
     result = fitted.palette.apply(china)
     assert (result.palette.n_pixels, result.palette.inertia) == (0, 0)
-    assert "dB" not in repr(result) + result._repr_html_()
+    assert " dB" not in repr(result) + result._repr_html_()
     assert result.measure().as_json() == fitted.palette.as_json() == fitted.measure().as_json()
 
 

@@ -13,13 +13,13 @@ from strategies import chunked, images
 
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import BigquantError, InputError
-from bigquant.histogram import count_colors, count_rows, merge_tree
+from bigquant.histogram import count_rows, merge_tree, survey
 
 
 @given(chunked())
 def test_counts_equal_numpys_for_any_chunks(pair):
     image, lazy = pair
-    histogram = count_colors(lazy).compute(scheduler="sync")
+    histogram = survey(lazy, 0).histogram.compute(scheduler="sync")
     colors, counts = reference.count(reference.opaque_pixels(image))
     np.testing.assert_array_equal(histogram.colors, colors)
     np.testing.assert_array_equal(histogram.counts, counts)

@@ -16,6 +16,7 @@ from bigquant import KMeans, PaletteWarning, lloyd
 from bigquant.cli import main
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
+from bigquant.iteration import Fit
 from bigquant.kept import read_colors
 from bigquant.palette import Palette
 from bigquant.pointsets import beside, levels_of
@@ -116,7 +117,7 @@ def test_a_centre_beside_a_kept_colour_leaves_it_what_it_has(rng):
     kept, start = blobs[:1].astype(float), np.array([[21.0, 21, 21], [220, 220, 220]])
     histogram = ColorHistogram(points, np.ones(310))
     search = lloyd.Search.plan(histogram, 3, "k-means++", 1, 300, 1e-4, 0, kept)
-    (found,) = search.improve([lloyd.Fit(start, np.inf, 0)], 0, 1)
+    (found,) = search.improve([Fit(start, np.inf, 0)], 0, 1)
     apart = np.abs(found.centers[:, None] - blobs[None, 1:]).max(axis=2)
     assert (apart.min(axis=0) < 4).all()
 

@@ -95,3 +95,34 @@ def test_random_starts_are_taken_without_repetition():
     colors = np.arange(6, dtype=np.uint8)[:, None]
     found = lloyd.fit(ColorHistogram(colors, np.ones(6, np.uint64)), 6, init="random", n_init=1)
     assert found.inertia == 0
+
+
+@given(images(depths=(1, 3)))
+def test_the_inertia_never_rises_from_one_fit_to_the_next(image):
+    histogram = histogram_of(image)
+    found = None
+    for k in (1, 2, 3, 5, 9):
+        before, found = found, lloyd.fit(histogram, k, before=found)
+        assert before is None or found.inertia <= before.inertia
+        _, squares = reference.nearest(reference.opaque_pixels(image), found.centers)
+        np.testing.assert_allclose(found.inertia, squares.sum(), atol=1e-6)
+
+
+def test_a_fit_goes_on_from_the_one_before(rng):
+    """From the worst start, without moves of centres, it has what was found already."""
+    blobs = np.arange(20, 260, 20)[:, None] + [0, 0, 0]
+    points = np.repeat(blobs, 30, axis=0) + rng.integers(-2, 3, (360, 3))
+    histogram = ColorHistogram(points, np.ones(360))
+    found = lloyd.fit(histogram, 11)
+    search = lloyd.Search.plan(histogram, 12, "random", 1, 300, 1e-4, 0, before=found)
+    ranked = search.choose(search.run(0, 1))
+    apart = np.abs(ranked[0].centers[:, None] - blobs[None]).max(axis=2)
+    assert (apart.min(axis=0) < 3).all()
+
+
+def test_a_fit_goes_on_beside_kept_colours(china):
+    histogram, kept = histogram_of(china[::2, ::2]), np.array([[255.0, 0, 255]])
+    first = lloyd.fit(histogram, 5, keep=kept)
+    second = lloyd.fit(histogram, 6, keep=kept, before=first)
+    np.testing.assert_array_equal(second.centers[:1], kept)
+    assert second.inertia < first.inertia

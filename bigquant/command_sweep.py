@@ -1,0 +1,132 @@
+"""`bigquant sweep`: the error for each number of colours, from one pass."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from bigquant import options
+from bigquant.errors import InputError, PaletteWarning
+from bigquant.inputs import expand, name_outputs
+
+#: More palettes than that are no sweep but a mistake.
+_MOST_KS = 1000
+
+
+def _ks(_: click.Context, __: click.Parameter, value: str) -> list[int]:
+    """Read numbers of colours: 2:10 (both ends included), 2:64:2, or 4,8,16."""
+    ks: set[int] = set()
+    try:
+        for part in value.split(","):
+            bounds = [int(number) for number in part.split(":")]
+            first, last = bounds[0], bounds[min(1, len(bounds) - 1)]
+            step = bounds[2] if len(bounds) == 3 else 1
+            if len(bounds) > 3 or step < 1 or last < first or last - first > _MOST_KS * step:
+                raise ValueError
+            ks.update(range(first, last + 1, step))
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is neither a range such as 2:10 or 8:64:8 nor a list such as 4,8,16"
+        ) from None
+    return sorted(ks)
+
+
+@click.command()
+@click.argument("names", metavar="INPUT...", nargs=-1, required=True)
+@click.option(
+    "-k",
+    "ks",
+    metavar="FIRST:LAST",
+    callback=_ks,
+    default="2:10",
+    show_default=True,
+    help="Numbers of colours, both ends included; also FIRST:LAST:STEP or a list, 4,8,16.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    help="What to write, by suffix: the grid of pictures (.png, .pdf, .svg), the table (.csv), or "
+    "all with the palettes (.json); may be repeated.  [default: INPUT.k2-10.png and .csv]",
+)
+@click.option(
+    "--keep", metavar="COLORS", help="Colours that are in every palette, e.g. '#ffffff,black'."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the fits.",
+)
+@options.reading
+@options.cluster
+@options.overwrite
+@options.quiet
+@options.shared
+def sweep(
+    names: tuple[str, ...],
+    ks: list[int],
+    outputs: tuple[str, ...],
+    keep: str | None,
+    seed: int,
+    workers: int | None,
+    scheduler: str | None,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Fit a palette for each of several numbers of colours, and tell their errors.
+
+    The pixels of INPUT are read once, to count the distinct colours. Several inputs get one palette
+    for each number of colours; the grid of pictures shows the first of them.
+    """
+    from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
+    from bigquant.parameters import read_wishes  # noqa: PLC0415
+    from bigquant.pipeline import sweep_images  # noqa: PLC0415
+    from bigquant.read import open_image  # noqa: PLC0415
+    from bigquant.sweep_files import check_files, write_files  # noqa: PLC0415
+    from bigquant.terminal import fact_sheet, stage_progress, sweep_table, unpack  # noqa: PLC0415
+
+    _, kept = read_wishes(ks, keep)
+    address = options.scheduler_address(workers, scheduler)
+    reading = options.reading_options(chosen)
+    inputs = expand(names)
+    if len(inputs) > 1 and reading.get("mask"):
+        raise InputError(f"--mask is for one input, not for {len(inputs)}: run them apart")
+    targets = check_files(_name(inputs, outputs, ks), inputs, overwrite)
+    images = [open_image(name, **reading) for name in inputs]
+    if not address:
+        unpack(images, quiet=quiet, strict=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")  # to be told below, whatever Python's -W says
+        with running_on(address, workers) as client, stage_progress(client, quiet=quiet):
+            found = sweep_images(images, ks, keep=kept, random_state=seed)
+            write_files(found, targets, overwrite)
+    notes = [str(w.message) for w in caught if w.category is PaletteWarning]
+    if as_json:
+        facts = {"inputs": inputs, **found.as_json(), "outputs": targets, "notes": notes}
+        click.echo(json.dumps(facts))
+    elif not quiet:
+        click.echo(sweep_table(found))
+        facts = {f"output {i}": target for i, target in enumerate(targets, 1)}
+        click.echo(fact_sheet({"knee": found.knee or "none", **facts}))
+        for note in notes:
+            click.echo(f"note: {note}")
+
+
+def _name(inputs: Sequence[str], outputs: Sequence[str], ks: Sequence[int]) -> list[str]:
+    """Name the files to write; those without a name lie beside the input."""
+    if outputs:
+        return list(outputs)
+    if len(inputs) > 1:
+        raise InputError(f"{len(inputs)} inputs: say what to write, e.g. -o sweep.png -o sweep.csv")
+    (beside,) = name_outputs(inputs, None, None, f"k{ks[0]}-{ks[-1]}")
+    stem = beside.removesuffix(".zarr")
+    return [f"{stem}.png", f"{stem}.csv"]

@@ -1,0 +1,106 @@
+"""What a fit can be asked for: checked once, at the door, before any work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigquant.bands import split_channels
+from bigquant.errors import InputError
+from bigquant.image import Image
+from bigquant.kept import read_colors
+from bigquant.palette import MAX_COLORS
+
+DEFAULT_K = 32
+#: Labels that a palette image can tell apart.
+MOST_LABELS = 256
+_SHOWN = 5
+
+
+def read_wish(k: int | str, quality: float | None, keep: Any, algorithm: str) -> NDArray[np.uint8]:
+    """Refuse what no palette can be; list the colours that are to be kept, (m, 3).
+
+    The parameters are those of `quantize`.
+    """
+    if k != "auto":
+        _check_k(k)
+    if quality is not None and not (isinstance(quality, int | float) and 0 < quality < math.inf):
+        raise InputError(f"quality={quality}: must be a PSNR in dB, above 0")
+    if algorithm == "dask-ml" and (k == "auto" or quality is not None):
+        raise InputError("dask-ml's own fit chooses no k: use the algorithm 'histogram'")
+    return _read_keep(keep, most_colors(k, quality), algorithm)
+
+
+def most_colors(k: int | str, quality: float | None, first_label: int = 1) -> int:
+    """Tell how many colours a palette can have; `k` and `quality` are those of `quantize`."""
+    if k != "auto":
+        return int(k)
+    return DEFAULT_K if quality is None else MOST_LABELS - first_label
+
+
+def read_wishes(k: Sequence[int], keep: Any) -> tuple[list[int], NDArray[np.uint8]]:
+    """Do the same for the numbers of colours of a sweep; list them, ascending."""
+    try:
+        ks = list(k)
+    except TypeError:
+        raise InputError(f"k={k}: a sweep takes several, such as range(2, 11)") from None
+    for each in ks:
+        _check_k(each)
+    if not ks:
+        raise InputError("an empty range of k: give numbers of colours such as range(2, 11)")
+    ks = sorted({int(each) for each in ks})
+    return ks, _read_keep(keep, ks[0], "auto")
+
+
+def read_fitting(n_init: Any, random_state: Any) -> dict[str, Any]:
+    """Refuse what is no number of restarts, and no seed; hand them on as options of a fit."""
+    if n_init != "auto" and (not isinstance(n_init, int | np.integer) or n_init < 1):
+        raise InputError(f"n_init={n_init!r}: must be 'auto' or at least 1")
+    if random_state is not None:
+        if not isinstance(random_state, int | np.integer) or not 0 <= random_state < 2**32:
+            raise InputError(f"random_state={random_state}: must be None or 0 to 2**32 - 1")
+        random_state = int(random_state)
+    return {"n_init": n_init, "random_state": random_state}
+
+
+def _check_k(k: Any) -> None:
+    """Refuse a number of colours that no palette can have."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= MAX_COLORS:
+        raise InputError(f"k={k}: must be a whole number from 1 to {MAX_COLORS}")
+
+
+def _read_keep(keep: Any, k: int, algorithm: str) -> NDArray[np.uint8]:
+    """List the colours that are to be kept, (m, 3), refusing what a palette of k cannot keep."""
+    kept = np.empty((0, 3), np.uint8) if keep is None else read_colors(keep)
+    if len(kept) > k:
+        raise InputError(f"k={k}: must be at least {len(kept)}, as many colours as are to be kept")
+    if len(kept) and algorithm == "dask-ml":
+        raise InputError("dask-ml's own fit keeps no colours: use the algorithm 'histogram'")
+    return kept
+
+
+def alike(images: Sequence[Image]) -> list[Image]:
+    """Bring images to one number of colours: gray joins RGB; other types are refused."""
+    if not images:
+        raise InputError("an empty list: there is no image to fit")
+    check_types(images)
+    channels = {split_channels(image.shape[2])[0] for image in images}
+    if len(channels) == 1:
+        return list(images)
+    return [image if image.shape[2] > 2 else image.as_rgb() for image in images]
+
+
+def check_types(images: Sequence[Image]) -> None:
+    """Refuse images of other types than uint8."""
+    others = [image for image in images if image.dtype != np.uint8]
+    if others:
+        listed = ", ".join(f"{i.source.path or 'the array'} ({i.dtype})" for i in others[:_SHOWN])
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        raise InputError(
+            f"{listed}{more}: only uint8 pixels can be quantized yet: convert them, e.g. "
+            "gdal_translate -ot Byte -scale, or image.astype('uint8') if the values are 0 to 255"
+        )
