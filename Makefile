@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m bigquant fit $(DEMO)/photo.tif -k 32 --overwrite
 
 test: $(VENV)/.tests-installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest -m slow
