@@ -9,13 +9,24 @@ from typing import Any
 
 import click
 
-from . import at_scale, by_kind, engine, from_file, in_memory, one_megapixel, report, start_up
+from . import (
+    at_scale,
+    by_kind,
+    engine,
+    from_file,
+    in_memory,
+    one_megapixel,
+    report,
+    start_up,
+    sweeps,
+)
 
 _SECTIONS = {
     "in-memory": in_memory,
     "one-megapixel": one_megapixel,
     "by-kind": by_kind,
     "engine": engine,
+    "sweep": sweeps,
     "from-file": from_file,
     "at-scale": at_scale,
     "start-up": start_up,
