@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from strategies import chunked
 
 import bigquant
+from bigquant.cluster import running_on
 from bigquant.errors import BigquantError, InputError, PaletteWarning
 
 
@@ -45,6 +46,18 @@ def test_errors_are_those_of_scikit_learn_or_less(request, name):
         theirs = KMeans(k, n_init=10, random_state=0)
         theirs.fit(histogram.colors, sample_weight=histogram.counts)
         assert mse <= 1.01 * theirs.inertia_ / histogram.n_pixels
+
+
+@pytest.mark.parametrize("where", ["sync", "processes", "a cluster"])
+def test_results_are_the_same_bits_on_any_scheduler(china, where):
+    expected, auto = bigquant.sweep(china, (2, 5, 9)), bigquant.quantize(china, "auto").palette
+    context = running_on(workers=2) if where == "a cluster" else dask.config.set(scheduler=where)
+    with context:
+        lazy = da.from_array(china, chunks=(150, 200, 3))
+        found = bigquant.sweep(lazy, (2, 5, 9))
+        assert bigquant.quantize(lazy, "auto").palette.as_json() == auto.as_json()
+    assert found.as_json() == expected.as_json()
+    np.testing.assert_array_equal(found.thumbnail, expected.thumbnail)
 
 
 def test_pixels_are_read_once(china):
