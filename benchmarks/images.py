@@ -1,4 +1,4 @@
-"""Pictures of three kinds: a photo with sensor noise, a slide, a flat graphic."""
+"""Pictures of several kinds: a photo with sensor noise or as it is, a slide, a flat graphic."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from sklearn.datasets import load_sample_image
 
 from bigquant.samples import sample_image
 
@@ -17,6 +18,13 @@ def photo(megapixels: float) -> Pixels:
     """Enlarge the sample photo, with sensor noise: nearly every pixel has a colour of its own."""
     pixels: Pixels = sample_image("china", megapixels).compute(scheduler="threads")
     return pixels
+
+
+def tiled(name: str, megapixels: float) -> Pixels:
+    """Lay a photo of scikit-learn's (0.27 megapixels) side by side with itself, as it is."""
+    pixels: Pixels = load_sample_image(f"{name}.jpg")
+    times = max(1, round(math.sqrt(megapixels * 1e6 / (pixels.size / 3))))
+    return np.tile(pixels, (times, times, 1))
 
 
 def slide(megapixels: float) -> Pixels:

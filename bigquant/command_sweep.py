@@ -20,19 +20,30 @@ _MOST_KS = 1000
 def _ks(_: click.Context, __: click.Parameter, value: str) -> list[int]:
     """Read numbers of colours: 2:10 (both ends included), 2:64:2, or 4,8,16."""
     ks: set[int] = set()
-    try:
-        for part in value.split(","):
-            bounds = [int(number) for number in part.split(":")]
-            first, last = bounds[0], bounds[min(1, len(bounds) - 1)]
-            step = bounds[2] if len(bounds) == 3 else 1
-            if len(bounds) > 3 or step < 1 or last < first or last - first > _MOST_KS * step:
-                raise ValueError
-            ks.update(range(first, last + 1, step))
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is neither a range such as 2:10 or 8:64:8 nor a list such as 4,8,16"
-        ) from None
+    for part in value.split(","):
+        try:
+            first, last, step = _bounds(part)
+        except ValueError:
+            raise click.BadParameter(
+                f"{value!r} is neither a range such as 2:10 or 8:64:8 nor a list such as 4,8,16"
+            ) from None
+        if last < first:
+            raise click.BadParameter(f"{part!r} is no range: the first is the least, as in 2:10")
+        if last - first >= _MOST_KS * step:
+            raise click.BadParameter(
+                f"{part!r} is of more than {_MOST_KS} numbers: give a step, as in 8:64:8"
+            )
+        ks.update(range(first, last + 1, step))
     return sorted(ks)
+
+
+def _bounds(part: str) -> tuple[int, int, int]:
+    """Read the first, the last and the step of a range, or of a single number."""
+    numbers = [int(number) for number in part.split(":")]
+    step = numbers[2] if len(numbers) == 3 else 1
+    if len(numbers) > 3 or step < 1:
+        raise ValueError
+    return numbers[0], numbers[min(1, len(numbers) - 1)], step
 
 
 @click.command()

@@ -33,7 +33,7 @@ _THUMBNAIL = 512
 #: Sources that a palette names; a collection may have any number.
 _NAMED = 100
 #: Colours, or of more colours pixels, that the mean difference of a sweep is taken of: CIEDE2000
-#: takes ten times as long as a fit. It differs from the mean of all by less than a hundredth.
+#: takes ten times as long as a fit. It differs from the mean of all by less than one percent.
 _DIFFERENCE_COLORS = 1 << 16
 #: Restarts of each fit of a sweep, one more than of a fit alone: curves show what is missed.
 _RESTARTS = 3

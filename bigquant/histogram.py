@@ -94,21 +94,21 @@ def survey_block(
     pixels: NDArray[Any],
     channels: int,
     step: int,
+    starts: tuple[int, int],
     row: int,
     column: int,
 ) -> Survey:
     """Count one block of an image, and take its part of the thumbnail, if `step` is not 0.
 
-    Its first pixel stands at `row` and `column`.
+    Its first pixel stands at `row` and `column`, the thumbnail's at `starts`.
     """
     histogram = count_block(pixels, channels)
     if not step:
         return Survey(histogram)
     begin = (row, column)
-    # the middle one of every `step` rows and columns of the whole image
-    skipped = [(step // 2 - start) % step for start in begin]
+    skipped = [(start - first) % step for start, first in zip(starts, begin, strict=True)]
     piece = pixels[skipped[0] :: step, skipped[1] :: step]
-    row, column = ((start + skip) // step for start, skip in zip(begin, skipped, strict=True))
+    row, column = ((first + skip) // step for first, skip in zip(begin, skipped, strict=True))
     return Survey(histogram, ((row, column, piece.copy()),) if piece.size else ())
 
 
@@ -129,8 +129,9 @@ def survey(image: da.Array, side: int) -> Delayed:
     """
     channels, _ = split_channels(image.shape[2])
     step = thumbnail_step(image.shape, side) if side else 0
+    starts = thumbnail_starts(image.shape, step)
     parts = map_pixels(
-        survey_block, image, channels, step, token="count-block", dtype=object, placed=True
+        survey_block, image, channels, step, starts, token="count-block", dtype=object, placed=True
     )
     return merge_tree(parts.to_delayed().ravel().tolist(), Survey.merge)
 
@@ -138,6 +139,12 @@ def survey(image: da.Array, side: int) -> Delayed:
 def thumbnail_step(shape: Sequence[int], side: int) -> int:
     """Tell which pixels make a thumbnail whose sides are at most `side`: every how many-th."""
     return max(1, -(-max(shape[:2]) // side))
+
+
+def thumbnail_starts(shape: Sequence[int], step: int) -> tuple[int, int]:
+    """Tell the first row and column of a thumbnail: the middle of the first `step` of them."""
+    height, width = shape[:2]
+    return min(step, height) // 2, min(step, width) // 2
 
 
 def count_images(

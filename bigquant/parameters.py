@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,11 @@ def read_wish(k: int | str, quality: float | None, keep: Any, algorithm: str) ->
     The parameters are those of `quantize`.
     """
     if k != "auto":
-        _check_k(k)
-    if quality is not None and not (isinstance(quality, int | float) and 0 < quality < math.inf):
-        raise InputError(f"quality={quality}: must be a PSNR in dB, above 0")
+        _check_k(k, " or 'auto'")
+    if quality is not None:
+        is_number = isinstance(quality, Real) and not isinstance(quality, bool)
+        if not is_number or not 0 < quality < math.inf:
+            raise InputError(f"quality={quality!r}: must be a PSNR in dB, above 0")
     if algorithm == "dask-ml" and (k == "auto" or quality is not None):
         raise InputError("dask-ml's own fit chooses no k: use the algorithm 'histogram'")
     return _read_keep(keep, most_colors(k, quality), algorithm)
@@ -67,10 +70,10 @@ def read_fitting(n_init: Any, random_state: Any) -> dict[str, Any]:
     return {"n_init": n_init, "random_state": random_state}
 
 
-def _check_k(k: Any) -> None:
-    """Refuse a number of colours that no palette can have."""
+def _check_k(k: Any, other: str = "") -> None:
+    """Refuse a number of colours that no palette can have; tell what else it can be."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= MAX_COLORS:
-        raise InputError(f"k={k}: must be a whole number from 1 to {MAX_COLORS}")
+        raise InputError(f"k={k!r}: must be a whole number from 1 to {MAX_COLORS}{other}")
 
 
 def _read_keep(keep: Any, k: int, algorithm: str) -> NDArray[np.uint8]:

@@ -42,7 +42,7 @@ from bigquant.swept import Sweep
 
 def quantize(
     image: Any,
-    k: int | str = DEFAULT_K,
+    k: int | str | None = None,
     *,
     quality: float | None = None,
     mask: Any = None,
@@ -67,12 +67,12 @@ def quantize(
         alpha) channels. Pixels whose alpha is 0 are no part of the image: they get label 0,
         and the colours have labels 1 to k. A list gets one palette for all its images, as if
         they lay side by side; gray joins RGB.
-    k : int or "auto"
-        Colours, 1 to 65535. "auto" takes the knee of the error over 2 to 32 colours, see `Sweep`;
-        all colours of an image that has no more.
+    k : int or "auto", optional
+        Colours, 1 to 65535; 32 without it. "auto" takes the knee of the error over 2 to 32
+        colours, see `Sweep`; all colours of an image that has no more.
     quality : float, optional
-        PSNR in dB that is to be reached, with as few colours as do so; `k` is the most, and with
-        "auto" as many as 8-bit labels can tell apart.
+        PSNR in dB that is to be reached, with as few colours as do so; `k` is the most, and
+        without it as many as 8-bit labels can tell apart.
     mask, nodata, bands, channel_axis
         What is the image, as for `open_image`.
     keep : sequence of str or array-like, (m, channels), optional
@@ -100,6 +100,8 @@ def quantize(
     BigquantError
         If k colours do not reach the quality.
     """
+    if k is None:
+        k = DEFAULT_K if quality is None else "auto"
     images = _open_all("quantize", image, mask, nodata, bands, channel_axis)
     results, failures = quantize_images(
         images,
@@ -196,8 +198,8 @@ def sweep(
     image
         An image or a list of images, as for `quantize`.
     k : sequence of int
-        Numbers of colours, 1 to 65535, in any order. Those beyond the distinct colours of the
-        image are left out, with a `PaletteWarning`, but for the first of them.
+        Numbers of colours, 1 to 65535, in any order. In place of those beyond the distinct colours
+        of the image their number stands, with a `PaletteWarning`.
     mask, nodata, bands, channel_axis, keep, n_init, random_state
         As for `quantize`.
 

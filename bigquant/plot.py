@@ -40,6 +40,8 @@ MOST_POINTS = 20_000
 #: Panels of a grid.
 MOST_PANELS = 36
 _SIDE = 512
+#: Height of a panel, in widths, at most: that of a column of pixels is endless.
+_TALLEST = 4
 #: Sizes of the markers of colours, and of centroids, in pixels.
 _SMALLEST, _LARGEST, _CENTROID = 2.0, 9.0, 20.0
 
@@ -236,7 +238,7 @@ def _panels(
 ) -> Picture:
     """Draw small pictures side by side, each under its title, and a palette below them."""
     height, wide, _ = panels[0][1].shape
-    tall = width * height / wide + 0.35
+    tall = width * min(height / wide, _TALLEST) + 0.35
     heights = [tall] * -(-len(panels) // columns) + [0.4] * (palette is not None)
     figure = Picture(figsize=(width * columns, sum(heights)), layout="constrained")
     places = figure.add_gridspec(len(heights), columns, height_ratios=heights)

@@ -27,8 +27,8 @@ def check_files(paths: Sequence[str], inputs: Sequence[str], overwrite: bool) ->
     """
     for path in paths:
         if Path(path).suffix.lower() not in _SUFFIXES:
-            raise InputError(f"{path}: the name of what a sweep writes ends in {_listed()}")
-        if list(paths).count(path) > 1:
+            raise InputError(f"{path!r}: the name of what a sweep writes ends in {_listed()}")
+        if sum(Path(path).resolve() == Path(other).resolve() for other in paths) > 1:
             raise InputError(f"{path}: is named twice: name each output once")
         for name in inputs:
             check_apart(path, name)
@@ -50,22 +50,25 @@ def write_files(sweep: Sweep, paths: Sequence[str], overwrite: bool) -> None:
         Of `check_files`.
     overwrite : bool
     """
-    for path in paths:
-        suffix = Path(path).suffix.lower()
-        if _is_picture(path):
-            from bigquant import plot  # noqa: PLC0415 - takes a while to import
-
-            file = io.BytesIO()
-            # by that mark a picture beside its image is known as none of the images
-            said = {"Software" if suffix == ".png" else "Creator": "bigquant"}
-            plot.grid(sweep).savefig(file, format=suffix[1:], dpi=100, metadata=said)
-            data = file.getvalue()
-        elif suffix == ".csv":
-            data = _table(sweep).encode()
-        else:
-            data = (json.dumps(sweep.as_json(), indent=1) + "\n").encode()
+    # all are made before one is there: pictures take seconds
+    made = [_make(sweep, Path(path).suffix.lower()) for path in paths]
+    for path, data in zip(paths, made, strict=True):
         with complete_or_nothing(path, overwrite=overwrite, settle=lambda: None) as folder:
             (folder / Path(path).name).write_bytes(data)
+
+
+def _make(sweep: Sweep, suffix: str) -> bytes:
+    if suffix == ".csv":
+        return _table(sweep).encode()
+    if suffix == ".json":
+        return (json.dumps(sweep.as_json(), indent=1) + "\n").encode()
+    from bigquant import plot  # noqa: PLC0415 - takes a while to import
+
+    file = io.BytesIO()
+    # by that mark a picture beside its image is known as none of the images
+    said = {"Software" if suffix == ".png" else "Creator": "bigquant"}
+    plot.grid(sweep).savefig(file, format=suffix[1:], dpi=100, metadata=said)
+    return file.getvalue()
 
 
 def _table(sweep: Sweep) -> str:

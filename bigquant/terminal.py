@@ -189,7 +189,7 @@ def sweep_table(sweep: Any) -> str:
     lines = ["  k  colors        MSE  PSNR (dB)  CIEDE2000"]
     for k, colors, _, mse, psnr, apart in zip(*sweep.columns().values(), strict=True):
         mark = "  <- knee" if k == sweep.knee else ""
-        lines.append(f"{k:3}  {colors:6}  {mse:9.2f}  {psnr:9.2f}  {apart:9.3f}{mark}")
+        lines.append(f"{k:3}  {colors:6}  {mse:9.2f}  {psnr:9.2f}  {apart:9.2f}{mark}")
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant.bands import split_channels
-from bigquant.histogram import thumbnail_step
+from bigquant.histogram import thumbnail_starts, thumbnail_step
 from bigquant.image import Image
 from bigquant.nearest import assign
 from bigquant.palette import Palette
@@ -27,7 +27,8 @@ def thumbnail(image: Image, side: int = 512) -> NDArray[Any]:
     """
     level = _level_for(image, side)
     step = thumbnail_step(level.shape, side)
-    thinned = level[step // 2 :: step, step // 2 :: step] if step > 1 else da.asarray(level)
+    row, column = thumbnail_starts(level.shape, step)
+    thinned = level[row::step, column::step] if step > 1 else da.asarray(level)
     # copied: a view would hold its whole block
     pixels: NDArray[Any] = thinned.map_blocks(np.array, dtype=image.dtype).compute()
     return pixels

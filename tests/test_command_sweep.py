@@ -53,10 +53,11 @@ def test_json_holds_the_palettes(photo, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-k", "9:2"], "'9:2' is neither a range such as 2:10"),
+        (["-k", "9:2"], "'9:2' is no range: the first is the least"),
+        (["-k", "2:1002"], "'2:1002' is of more than 1000 numbers: give a step"),
         (["-k", "2:"], "'2:' is neither"),
         (["-k", "0:4"], "k=0: must be a whole number from 1 to 65535"),
-        (["-o", "x.txt"], "x.txt: the name of what a sweep writes ends in .png"),
+        (["-o", "x.txt"], "'x.txt': the name of what a sweep writes ends in .png"),
         (["-o", "x.csv", "-o", "x.csv"], "x.csv: is named twice"),
         (["-o", "photo.csv"], "photo.csv: exists already"),
         (["photo.tif"], "2 inputs: say what to write"),

@@ -137,3 +137,18 @@ def test_pixels_are_put_into_the_nearest_colours(rng):
     found = in_colors(gray, palette)
     np.testing.assert_array_equal(found[..., 3], gray[..., 1])
     np.testing.assert_array_equal(found[..., 0], np.where(gray[..., 0] > 100, 200, 0))
+
+
+@pytest.mark.parametrize("shape", [(1, 3000, 3), (3000, 2, 3), (2, 2000, 1)])
+def test_very_long_images_are_drawn(rng, shape):
+    image = rng.integers(0, 4, shape, np.uint8)
+    lazy = da.from_array(image, chunks=(700, 900, -1))
+    result, sweep = bigquant.quantize(lazy, 3), bigquant.sweep(lazy, (2, 3))
+    step = -(-max(shape) // 512)
+    begin = [min(step, side) // 2 for side in shape[:2]]
+    expected = image[begin[0] :: step, begin[1] :: step]
+    np.testing.assert_array_equal(sweep.thumbnail, expected)
+    np.testing.assert_array_equal(thumbnail(bigquant.open_image(image)), expected)
+    for figure in (plot.grid(sweep), plot.before_after(image, result), plot.grid(sweep, image)):
+        figure.savefig(io.BytesIO(), format="png")
+        assert max(figure.get_size_inches()) < 40
