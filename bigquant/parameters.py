@@ -22,7 +22,7 @@ MOST_LABELS = 256
 _SHOWN = 5
 
 
-def read_wish(k: int | str, quality: float | None, keep: Any, algorithm: str) -> NDArray[np.uint8]:
+def read_wish(k: int | str, quality: Any, keep: Any, algorithm: str) -> NDArray[np.uint8]:
     """Refuse what no palette can be; list the colours that are to be kept, (m, 3).
 
     The parameters are those of `quantize`.
