@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 #: Depth of an image -> (colour channels, has alpha), as Pillow and scikit-image read it.
 _LAYOUTS = {1: (1, False), 2: (1, True), 3: (3, False), 4: (3, True)}
 
@@ -49,6 +52,17 @@ def default_colors(depth: int) -> tuple[tuple[int, ...] | None, int | None]:
         return None, None
     channels, has_alpha = split_channels(depth)
     return tuple(range(channels)), channels if has_alpha else None
+
+
+def channel_names(channels: int) -> list[str]:
+    """Name one or three colour channels, as columns of tables do."""
+    return ["r", "g", "b"] if channels == 3 else ["gray"]
+
+
+def css_colors(colors: NDArray[np.uint8]) -> list[str]:
+    """Write colours (n, 1 or 3), gray or RGB, as CSS does: ``rgb(255, 0, 0)``."""
+    rgb = np.broadcast_to(colors, (len(colors), 3))
+    return [f"rgb({r}, {g}, {b})" for r, g, b in rgb.tolist()]
 
 
 def named_colors(names: Sequence[object]) -> tuple[int, ...] | None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant import kernels
+from bigquant.bands import channel_names, css_colors
 from bigquant.colortree import ColorTree
 from bigquant.errors import BigquantError, InputError
 from bigquant.nearest import assign
@@ -215,7 +216,7 @@ class ColorHistogram:
         """
         import pandas as pd  # noqa: PLC0415 - takes a while to import
 
-        names = ["r", "g", "b"] if self.colors.shape[1] == 3 else ["gray"]
+        names = channel_names(self.colors.shape[1])
         if self.colors.shape[1] != len(names):
             raise InputError(f"a histogram of {self.colors.shape[1]} channels has no colours")
         frame = pd.DataFrame(self.colors, columns=names).assign(count=self.counts)
@@ -226,9 +227,7 @@ class ColorHistogram:
             labels, _ = assign(self.colors, palette.colors.astype(np.float64))
             frame["cluster"] = labels + palette.first_label
             shown = palette.colors[labels]
-        rgb = np.broadcast_to(shown, (len(shown), 3))
-        words = [f"rgb({r}, {g}, {b})" for r, g, b in rgb.tolist()]
-        return frame.assign(color=pd.Series(words, dtype=str))
+        return frame.assign(color=pd.Series(css_colors(shown), dtype=str))
 
     def _repr_html_(self) -> str:
         order = np.argsort(-self.counts.astype(np.float64), kind="stable")[:_SHOWN_COLORS]

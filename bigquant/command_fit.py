@@ -9,9 +9,9 @@ import click
 from bigquant import filejob, options
 
 
-def _count_or_auto(_: click.Context, __: click.Parameter, value: str) -> int | str:
+def _count_or_auto(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
     try:
-        return value if value == "auto" else int(value)
+        return value if value in (None, "auto") else int(value)
     except ValueError:
         raise click.BadParameter(f"{value!r} is neither a whole number nor 'auto'") from None
 
@@ -23,9 +23,8 @@ def _count_or_auto(_: click.Context, __: click.Parameter, value: str) -> int | s
     "k",
     metavar="INTEGER|auto",
     callback=_count_or_auto,
-    default="32",
-    show_default=True,
-    help="Number of colours; 'auto' chooses 2 to 32, from which on more gain little.",
+    help="Number of colours; 'auto' chooses 2 to 32, from which on more gain little.  "
+    "[default: 32]",
 )
 @click.option(
     "--quality",
@@ -47,13 +46,7 @@ def _count_or_auto(_: click.Context, __: click.Parameter, value: str) -> int | s
     show_default=True,
     help="How to fit: exactly on the counted colours, or by dask-ml's own k-means.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    help="Seed of the fit.",
-)
+@options.seed
 @options.reading
 @options.cluster
 @options.overwrite
@@ -61,7 +54,7 @@ def _count_or_auto(_: click.Context, __: click.Parameter, value: str) -> int | s
 @options.shared
 def fit(
     names: tuple[str, ...],
-    k: int | str,
+    k: int | str | None,
     quality: float | None,
     keep: str | None,
     algorithm: str,
@@ -77,11 +70,9 @@ def fit(
     """
     from bigquant.collection import quantize_files  # noqa: PLC0415 - --help stays quick
     from bigquant.jobs import check_room  # noqa: PLC0415
-    from bigquant.parameters import most_colors, read_wish  # noqa: PLC0415
+    from bigquant.parameters import choose_k, most_colors, read_wish  # noqa: PLC0415
 
-    context = click.get_current_context()
-    if quality and context.get_parameter_source("k") is click.core.ParameterSource.DEFAULT:
-        k = "auto"
+    k = choose_k(k, quality)
     kept = read_wish(k, quality, keep, algorithm)
     wish: dict[str, Any] = {
         "quality": quality,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from bigquant import options
-from bigquant.errors import InputError, PaletteWarning
-from bigquant.inputs import expand, name_outputs
+from bigquant.complaints import printing
+from bigquant.errors import InputError
+from bigquant.inputs import name_outputs
+from bigquant.logs import noted_warnings
 
 #: More palettes than that are no sweep but a mistake.
 _MOST_KS = 1000
@@ -68,13 +69,7 @@ def _bounds(part: str) -> tuple[int, int, int]:
 @click.option(
     "--keep", metavar="COLORS", help="Colours that are in every palette, e.g. '#ffffff,black'."
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    help="Seed of the fits.",
-)
+@options.seed
 @options.reading
 @options.cluster
 @options.overwrite
@@ -107,29 +102,28 @@ def sweep(
 
     _, kept = read_wishes(ks, keep)
     address = options.scheduler_address(workers, scheduler)
-    reading = options.reading_options(chosen)
-    inputs = expand(names)
-    if len(inputs) > 1 and reading.get("mask"):
-        raise InputError(f"--mask is for one input, not for {len(inputs)}: run them apart")
+    inputs, reading = options.several(names, chosen)
     targets = check_files(_name(inputs, outputs, ks), inputs, overwrite)
     images = [open_image(name, **reading) for name in inputs]
     if not address:
         unpack(images, quiet=quiet, strict=True)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")  # to be told below, whatever Python's -W says
-        with running_on(address, workers) as client, stage_progress(client, quiet=quiet):
-            found = sweep_images(images, ks, keep=kept, random_state=seed)
-            write_files(found, targets, overwrite)
-    notes = [str(w.message) for w in caught if w.category is PaletteWarning]
-    if as_json:
-        facts = {"inputs": inputs, **found.as_json(), "outputs": targets, "notes": notes}
-        click.echo(json.dumps(facts))
-    elif not quiet:
-        click.echo(sweep_table(found))
-        facts = {f"output {i}": target for i, target in enumerate(targets, 1)}
-        click.echo(fact_sheet({"knee": found.knee or "none", **facts}))
-        for note in notes:
-            click.echo(f"note: {note}")
+    with (
+        noted_warnings() as notes,
+        running_on(address, workers) as client,
+        stage_progress(client, quiet=quiet),
+    ):
+        found = sweep_images(images, ks, keep=kept, random_state=seed)
+        write_files(found, targets, overwrite)
+    with printing(f"{', '.join(targets)}: complete"):
+        if as_json:
+            facts = {"inputs": inputs, **found.as_json(), "outputs": targets, "notes": notes}
+            click.echo(json.dumps(facts))
+        elif not quiet:
+            click.echo(sweep_table(found))
+            facts = {f"output {i}": target for i, target in enumerate(targets, 1)}
+            click.echo(fact_sheet({"knee": found.knee or "none", **facts}))
+            for note in notes:
+                click.echo(f"note: {note}")
 
 
 def _name(inputs: Sequence[str], outputs: Sequence[str], ks: Sequence[int]) -> list[str]:

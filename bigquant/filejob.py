@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,8 +11,9 @@ import click
 
 from bigquant import options
 from bigquant.complaints import EXIT_FAILED, complain, printing
-from bigquant.errors import BigquantError, InputError, PaletteWarning
-from bigquant.inputs import expand, format_of, name_outputs
+from bigquant.errors import BigquantError, InputError
+from bigquant.inputs import format_of, name_outputs
+from bigquant.logs import noted_warnings
 
 if TYPE_CHECKING:
     from bigquant.collection import Outcome
@@ -84,14 +83,10 @@ def run(
     if output and "://" in output and output.partition("://")[0].rpartition("::")[2] in _FLEETING:
         raise InputError(f"{output}: is gone when this command ends: name a place that lasts")
     address = options.scheduler_address(workers, scheduler)
-    reading = options.reading_options(chosen)
-    inputs = expand(names)
-    if len(inputs) > 1 and reading.get("mask"):
-        raise InputError(f"--mask is for one input, not for {len(inputs)}: run them apart")
+    inputs, reading = options.several(names, chosen)
     outputs = name_outputs(inputs, output, format_, mark)
     _check_format(outputs, ome_zarr, compression, cog)
-    with made_folder(output), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")  # to be told in the summary, whatever Python's -W says
+    with made_folder(output), noted_warnings() as notes:
         job = open_files(
             inputs,
             outputs,
@@ -115,9 +110,6 @@ def run(
             stage_progress(client, quiet=quiet),
         ):
             outcome = work(job)
-    for other in (w for w in caught if w.category is not PaletteWarning):
-        logging.getLogger("py.warnings").warning("%s", other.message)
-    notes = [str(w.message) for w in caught if w.category is PaletteWarning]
     if outcome.kept:
         notes.append(f"an interrupted run went on: {outcome.kept} were kept")
     with _accounted_for(job), printing(job.account):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from bigquant.errors import PaletteWarning
 
 _OWN = (logging.WARNING, logging.INFO, logging.DEBUG)
 _OTHERS = (logging.CRITICAL + 1, logging.WARNING, logging.INFO)
@@ -35,6 +38,23 @@ def shown_logs(verbosity: int) -> Iterator[None]:
         root.removeHandler(handler)
         own.setLevel(before[0])
         root.setLevel(before[1])
+
+
+@contextmanager
+def noted_warnings() -> Iterator[list[str]]:
+    """Collect what is warned of palettes, to be told when the block has ended; log the rest then.
+
+    Whatever Python's ``-W`` says.
+    """
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield notes
+    for each in caught:
+        if each.category is PaletteWarning:
+            notes.append(str(each.message))
+        else:
+            logging.getLogger("py.warnings").warning("%s", each.message)
 
 
 class _Shown(logging.Handler):

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bigquant.errors import InputError
-from bigquant.inputs import FORMATS
+from bigquant.inputs import FORMATS, expand
 from bigquant.logs import shown_logs
 
 _Command = Callable[..., Any]
@@ -47,6 +47,13 @@ shared = _add(
     ]
 )
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the fit.",
+)
 quiet = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary.")
 
 
@@ -209,6 +216,14 @@ reading = _add(
         ),
     ]
 )
+
+
+def several(names: tuple[str, ...], options: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """List the inputs that names stand for, and the parameters of `open_image` for all of them."""
+    reading, inputs = reading_options(options), expand(names)
+    if len(inputs) > 1 and reading.get("mask"):
+        raise InputError(f"--mask is for one input, not for {len(inputs)}: run them apart")
+    return inputs, reading
 
 
 def reading_options(options: dict[str, Any]) -> dict[str, Any]:

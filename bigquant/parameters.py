@@ -38,6 +38,13 @@ def read_wish(k: int | str, quality: Any, keep: Any, algorithm: str) -> NDArray[
     return _read_keep(keep, most_colors(k, quality), algorithm)
 
 
+def choose_k(k: int | str | None, quality: float | None) -> int | str:
+    """Tell the `k` of `quantize` that is meant where none is given."""
+    if k is None:
+        return DEFAULT_K if quality is None else "auto"
+    return k
+
+
 def most_colors(k: int | str, quality: float | None, first_label: int = 1) -> int:
     """Tell how many colours a palette can have; `k` and `quality` are those of `quantize`."""
     if k != "auto":

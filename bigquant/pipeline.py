@@ -26,9 +26,9 @@ from bigquant.fitting import (
 from bigquant.image import Image
 from bigquant.palette import Palette
 from bigquant.parameters import (
-    DEFAULT_K,
     alike,
     check_types,
+    choose_k,
     most_colors,
     read_fitting,
     read_wish,
@@ -100,12 +100,10 @@ def quantize(
     BigquantError
         If k colours do not reach the quality.
     """
-    if k is None:
-        k = DEFAULT_K if quality is None else "auto"
     images = _open_all("quantize", image, mask, nodata, bands, channel_axis)
     results, failures = quantize_images(
         images,
-        k,
+        choose_k(k, quality),
         quality=quality,
         keep=keep,
         algorithm=algorithm,

@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant.bands import split_channels
+from bigquant.bands import channel_names, css_colors, split_channels
 from bigquant.palette import Palette
 from bigquant.remap import labeller
 
@@ -29,8 +29,7 @@ def frame_pixels(image: da.Array, palette: Palette) -> Any:
     import dask.dataframe as dd  # noqa: PLC0415 - takes a second to import
 
     chosen = labeller(image, palette)
-    table = palette.table if palette.colors.shape[1] == 3 else np.repeat(palette.table, 3, axis=1)
-    words = np.array([f"rgb({r}, {g}, {b})" for r, g, b in table.tolist()], object)
+    words = np.array(css_colors(palette.table), object)
     blocks = image.rechunk({2: -1}).to_delayed()
     rows, columns = (np.cumsum((0, *lengths[:-1])) for lengths in image.chunks[:2])
     frame = dask.delayed(_frame_block, pure=False)
@@ -58,12 +57,14 @@ def _frame_block(
     shown = pixels[..., -1] > 0 if has_alpha else np.ones(pixels.shape[:2], np.bool_)
     y, x = np.nonzero(shown)
     labels = chosen(pixels, colors, len(words) - len(colors))[shown]
-    bands = ["r", "g", "b"] if channels == 3 else ["gray"]
     return pd.DataFrame(
         {
             "y": y + row,
             "x": x + column,
-            **{band: pixels[..., number][shown] for number, band in enumerate(bands)},
+            **{
+                band: pixels[..., number][shown]
+                for number, band in enumerate(channel_names(channels))
+            },
             "cluster": labels,
             "color": pd.Series(words[labels], dtype="str"),
         }
