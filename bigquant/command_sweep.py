@@ -114,7 +114,7 @@ def sweep(
     ):
         found = sweep_images(images, ks, keep=kept, random_state=seed)
         write_files(found, targets, overwrite)
-    with printing(f"{', '.join(targets)}: complete"):
+    with printing(f"{' and '.join(targets)} {'is' if len(targets) == 1 else 'are'} complete"):
         if as_json:
             facts = {"inputs": inputs, **found.as_json(), "outputs": targets, "notes": notes}
             click.echo(json.dumps(facts))

@@ -218,6 +218,7 @@ def test_ctrl_c_is_one_line_even_where_zarr_is_at_work(run, monkeypatch):
         ("fit photo.png -k 2", "the output is complete"),
         ("fit photo.png glass.png -k 2 -o plain/ --json", "2 of 2 outputs are complete"),
         ("sample out.tif --megapixels 0.01", "out.tif is complete"),
+        ("sweep photo.png -k 2:3 -o a.csv -o b.json", "a.csv and b.json are complete"),
         ("info photo.png", "(No space left on device)"),
     ],
 )
