@@ -23,7 +23,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.utils import key_split
 from numpy.typing import NDArray
 
-from bigquant import cluster
+from bigquant import asking
 from bigquant.atomic import cannot_write
 from bigquant.errors import BigquantError
 from bigquant.painting import paint_block
@@ -180,7 +180,7 @@ def _with_rests(
 
 def settle() -> None:
     """Wait for tasks under way: they would write on, into a folder that is to vanish."""
-    cluster.settle(_TASK, _count_writing)
+    asking.settle(_TASK, _count_writing)
 
 
 # ---------------------------------------------------------------- run in tasks

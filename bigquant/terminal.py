@@ -17,7 +17,7 @@ from dask.callbacks import Callback
 from dask.system import CPU_COUNT
 from dask.utils import key_split
 
-from bigquant.cluster import task_counts
+from bigquant.asking import task_counts
 from bigquant.errors import BigquantError
 
 #: Part of a task's name -> what its stage is called.

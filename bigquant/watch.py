@@ -15,7 +15,7 @@ import dask
 from dask.utils import format_bytes
 
 from bigquant import probes
-from bigquant.cluster import Pulse, ask_scheduler, ask_workers, computing_client, take_pulse
+from bigquant.asking import Pulse, ask_scheduler, ask_workers, computing_client, take_pulse
 from bigquant.errors import BigquantError
 
 _LOOK_SECONDS = 2
@@ -26,6 +26,7 @@ _EMPTY_SECONDS = 40
 _IDLE_SECONDS, _SURE = 15, 2
 #: Workers that say nothing are left to the scheduler for so long: it takes away their tasks.
 _SILENT_SECONDS = 45
+_BIG, _NEVER = "distributed.admin.large-graph-warning-threshold", "1 TiB"
 
 
 def compute(*collections: Any) -> tuple[Any, ...]:
@@ -42,7 +43,8 @@ def compute(*collections: Any) -> tuple[Any, ...]:
         found: tuple[Any, ...] = dask.compute(*collections)
         return found
     with _explained(client):
-        futures = client.compute(list(collections))
+        with dask.config.set({_BIG: _NEVER}):  # a terapixel takes 30 MB, and that is how it is
+            futures = client.compute(list(collections))
         waited = [future for future in futures if hasattr(future, "release")]
         try:
             _wait(client, waited)
