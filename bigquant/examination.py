@@ -15,8 +15,10 @@ from bigquant.fingerprint import Fingerprint
 
 #: Of what results, and whether a worker starts a task at all, depend on.
 _PACKAGES = ("bigquant", "dask", "distributed", "numpy", "numba")
-#: For each of three rounds of questions.
+#: For each round of questions.
 _ANSWER_SECONDS = 4
+#: More than workers give a connection: what they cannot reach is to be told.
+_REACH_SECONDS = 8
 _JOIN_SECONDS = 3
 #: What a worker holds before it does anything, with all that tasks import.
 _WORKER_BYTES = 240 << 20
@@ -128,7 +130,7 @@ class Examination:
             for folder in questions.outputs:
                 probes.leave_mark(folder, questions.token, "client", options)
             answers = self._ask(probes.answer, questions, names)
-            links = self._ask(probes.reach, list(self.workers))
+            links = self._ask(probes.reach, list(self.workers), seconds=_REACH_SECONDS)
             found = {one: each for one, each in answers.items() if isinstance(each, probes.Answers)}
             unseen = {
                 one: {
@@ -149,8 +151,10 @@ class Examination:
         self._note("scratch", {one: _scratch(each) for one, each in found.items() if each.scratch})
         self._note("links", self._compare_links(links) | self._silent(links))
 
-    def _ask(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-        return ask_workers(self.client, self.workers, function, *arguments, seconds=_ANSWER_SECONDS)
+    def _ask(
+        self, function: Callable[..., Any], *arguments: Any, seconds: float = _ANSWER_SECONDS
+    ) -> dict[str, Any]:
+        return ask_workers(self.client, self.workers, function, *arguments, seconds=seconds)
 
     def _silent(self, answers: Mapping[str, Any]) -> dict[str, str]:
         """Say of workers that failed to answer why, as far as that is known."""

@@ -152,7 +152,7 @@ class Hosts:
 def three_hosts(shared):
     """Start hosts that share the folders `in` and `out` of a folder; an OSError if it cannot be."""
     for name in ("in", "out", "logs"):
-        (shared / name).mkdir()
+        (shared / name).mkdir(exist_ok=True)
     addresses = {f"host{number}": f"10.77.0.{10 + number}" for number in range(3)}
     known = [f"{address} {name}\n" for name, address in addresses.items()]
     (shared / "hosts").write_text("".join(["127.0.0.1 localhost\n", *known]))
