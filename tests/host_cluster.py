@@ -128,7 +128,7 @@ async def _ask(address, question):
         call = scheduler.run_function(function=dumps(question))
         try:
             return (await asyncio.wait_for(call, 5))["result"]
-        except (OSError, asyncio.TimeoutError):
+        except (TimeoutError, OSError):
             return None
 
 
