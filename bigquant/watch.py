@@ -5,6 +5,7 @@ Dask waits for workers that never come, and for data that a worker cannot fetch 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +53,24 @@ def compute(*collections: Any) -> tuple[Any, ...]:
         finally:  # also of an interrupt: a traceback would keep them
             for future in waited:
                 future.release()
+
+
+@contextmanager
+def released(*collections: Any) -> Iterator[None]:
+    """Let a cluster forget persisted collections at the end of the block, however it ends."""
+    try:
+        yield
+    finally:
+        release(*collections)
+
+
+def release(*collections: Any) -> None:
+    """Let a cluster forget persisted collections: an error's traceback would keep them."""
+    if "distributed" in sys.modules:
+        from distributed import futures_of  # noqa: PLC0415
+
+        for future in futures_of(collections):
+            future.release()
 
 
 def _wait(client: Any, futures: list[Any]) -> None:
