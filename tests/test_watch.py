@@ -76,6 +76,16 @@ def test_threads_that_are_asked_for_go_before_a_cluster(client):
     assert asking.computing_client() is client
 
 
+def test_a_task_may_quantize_too(client, china):
+    """On a cluster whose only free thread is its own."""
+
+    def colors(photo):
+        return bigquant.quantize(photo, 4).palette.hex
+
+    found = [client.submit(colors, china, pure=False) for _ in range(2)]
+    assert client.gather(found) == [bigquant.quantize(china, 4).palette.hex] * 2
+
+
 def test_nothing_stays_on_the_cluster(client, cluster, china):
     lazy = da.from_array(china, chunks=(200, 250, 3))
     result = bigquant.quantize(lazy, 4)
