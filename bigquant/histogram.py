@@ -17,7 +17,7 @@ from bigquant.bands import split_channels
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import BigquantError
 from bigquant.planes import map_pixels
-from bigquant.watch import compute, release
+from bigquant.watch import compute, persist, release
 
 #: Blocks that are counted in one go: enough to keep a cluster busy.
 _BATCH = 512
@@ -186,7 +186,7 @@ def count_images(
         raise next(iter(failures.values()))
     if len(parts) == 1:
         return parts[0], failures
-    return merge_tree(parts, Survey.merge).persist(), failures
+    return persist(merge_tree(parts, Survey.merge)), failures
 
 
 def _batches(images: Sequence[da.Array]) -> Iterator[list[int]]:
@@ -220,7 +220,7 @@ def _counted(images: Sequence[da.Array], sides: Sequence[int]) -> Delayed:
             *(image.chunksize[1], image.chunksize[0]),
         )
     found = [survey(image, side) for image, side in zip(images, sides, strict=True)]
-    return merge_tree(found, Survey.merge).persist()
+    return persist(merge_tree(found, Survey.merge))
 
 
 def merge_tree(

@@ -27,6 +27,8 @@ _EMPTY_SECONDS = 40
 _IDLE_SECONDS, _SURE = 15, 2
 #: Workers that say nothing are left to the scheduler for so long: it takes away their tasks.
 _SILENT_SECONDS = 45
+#: Tries of a task that has failed, on another worker perhaps: disks and networks have moods.
+_RETRIES = 2
 _BIG, _NEVER = "distributed.admin.large-graph-warning-threshold", "1 TiB"
 
 
@@ -45,7 +47,7 @@ def compute(*collections: Any) -> tuple[Any, ...]:
         return found
     with _explained(client):
         with dask.config.set({_BIG: _NEVER}):  # a terapixel takes 30 MB, and that is how it is
-            futures = client.compute(list(collections))
+            futures = client.compute(list(collections), retries=_RETRIES)
         waited = [future for future in futures if hasattr(future, "release")]
         try:
             _wait(client, waited)
@@ -53,6 +55,15 @@ def compute(*collections: Any) -> tuple[Any, ...]:
         finally:  # also of an interrupt: a traceback would keep them
             for future in waited:
                 future.release()
+
+
+def persist(collection: Any) -> Any:
+    """Persist a Dask collection as its own method does; what it raises shows when it is used."""
+    client = computing_client()
+    if client is None:
+        return collection.persist()
+    with dask.config.set({_BIG: _NEVER}):
+        return client.persist(collection, retries=_RETRIES)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 from distributed import Client, LocalCluster
 
 import bigquant
@@ -57,6 +59,14 @@ def end(block):
     os._exit(1)
 
 
+def moody(block):
+    TRIES.append(1)
+    if len(TRIES) < 3:
+        raise OSError("stale file handle")
+    return block
+
+
+TRIES = []
 NAPPING = da.zeros((2, 2), chunks=1).map_blocks(nap, dtype=float, meta=np.empty((0, 0)))
 
 
@@ -74,6 +84,33 @@ def test_threads_that_are_asked_for_go_before_a_cluster(client):
     with dask.config.set(scheduler="threads"):
         assert asking.computing_client() is None
     assert asking.computing_client() is client
+
+
+def test_a_task_that_fails_is_tried_again(client, china):
+    lazy = da.from_array(china, chunks=-1)
+    lazy = lazy.map_blocks(moody, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))
+    assert bigquant.quantize(lazy, 4).palette.k == 4
+    assert len(TRIES) == 3
+
+
+def test_what_is_shipped_is_shipped_by_name(china, tmp_path, monkeypatch):
+    """What stands in no module would be shipped as code, for one Python only."""
+    tifffile.imwrite(tmp_path / "photo.tif", china, tile=(64, 64), photometric="rgb")
+    planned = []
+
+    def keep(*collections):
+        planned.extend(each for each in collections if each is not None)
+        return dask.compute(*collections)
+
+    for module in ("fitting", "kmeans", "levels", "histogram"):
+        monkeypatch.setattr(f"bigquant.{module}.compute", keep)
+    monkeypatch.setattr("bigquant.histogram.persist", lambda each: keep(each) and each.persist())
+    result = bigquant.quantize(bigquant.open_image(tmp_path / "photo.tif"), 4)
+    result.to_zarr(tmp_path / "out.zarr")
+    result.to_tiff(tmp_path / "out.tif")
+    assert len(planned) > 4
+    for each in planned:
+        pickle.dumps(dict(each.__dask_graph__()))  # it refuses functions of no module
 
 
 def test_a_task_may_quantize_too(client, china):
