@@ -17,8 +17,9 @@ from bigquant.fingerprint import Fingerprint
 
 #: Of what results, and whether a worker starts a task at all, depend on.
 _PACKAGES = ("bigquant", "dask", "distributed", "numpy", "numba")
-#: That all questions and answers may take together; the least that is left for one.
-_SECONDS, _LEAST_SECONDS = 12, 1
+#: That all questions may take together; that is left for the last of them in any case, which is
+#: more than workers give a connection.
+_SECONDS, _LEAST_SECONDS = 12, 5
 _JOIN_SECONDS = 3
 #: What a worker holds before it does anything, with all that tasks import.
 _WORKER_BYTES = 240 << 20

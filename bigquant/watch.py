@@ -118,10 +118,7 @@ class _Watch:
         if pulse.workers:
             self.staffed = now
         elif now - self.staffed > _EMPTY_SECONDS:
-            raise BigquantError(
-                f"the cluster at {_address(self.client)} has no workers: start some "
-                "(dask worker), see in their logs why they ended, and run again"
-            )
+            raise BigquantError(_no_workers(_address(self.client)))
         if pulse.pending < self.fewest:  # tasks that are done again are no progress
             self.fewest, self.progressed = pulse.pending, now
             self.found = {}
@@ -160,6 +157,7 @@ def _explained(client: Any) -> Iterator[None]:
     """Turn what a cluster raises of itself into errors that say what to do."""
     from distributed import CancelledError, KilledWorker  # noqa: PLC0415
     from distributed.comm import CommClosedError  # noqa: PLC0415
+    from distributed.scheduler import NoWorkerError  # noqa: PLC0415
 
     address = _address(client)
     try:
@@ -172,11 +170,20 @@ def _explained(client: Any) -> Iterator[None]:
             f"{last.nthreads} threads: if their logs tell of memory, start workers with more "
             "(--memory-limit), or with fewer threads each, and run again"
         ) from error
+    except NoWorkerError as error:  # where Dask is told how long to wait for one
+        raise BigquantError(_no_workers(address)) from error
     except (CancelledError, CommClosedError) as error:
         raise BigquantError(
             f"the scheduler at {address} has dropped this work: it was started anew, or the "
             "connection to it was lost: see that it runs, and run again"
         ) from error
+
+
+def _no_workers(address: str) -> str:
+    return (
+        f"the cluster at {address} has no workers: see in their logs why they ended, start some "
+        "(dask worker), and run again"
+    )
 
 
 def _address(client: Any) -> str:

@@ -152,7 +152,7 @@ def test_a_cluster_that_has_no_workers(impatient):
     with (
         LocalCluster(n_workers=0, **OPTIONS) as empty,
         Client(empty),
-        pytest.raises(bigquant.BigquantError, match=r"at inproc://.* has no workers: start some"),
+        pytest.raises(bigquant.BigquantError, match=r"at inproc://.* has no workers: see in"),
     ):
         compute(NAPPING)
 
