@@ -89,6 +89,11 @@ class Survey:
             whole[row : row + len(pixels), column : column + pixels.shape[1]] = pixels
         return whole
 
+    def __sizeof__(self) -> int:
+        """Tell schedulers and workers what it takes to hold or to move it."""
+        own = object.__sizeof__(self) + sum(pixels.nbytes for _, _, pixels in self.pieces)
+        return own + self.histogram.__sizeof__()
+
 
 def survey_block(
     pixels: NDArray[Any],
