@@ -16,9 +16,9 @@ import numpy as np
 from distributed import Worker
 from numpy.typing import NDArray
 
-import bigquant.tiff_reader
 from bigquant import ColorHistogram, histogram, levels, remap
 from bigquant.levels import Content
+from bigquant.tiff_reader import TiffWindows
 
 from . import wire
 
@@ -37,10 +37,8 @@ def main(address: str, count: str, seconds: str) -> None:
     """Work until the scheduler is gone."""
     global _seconds
     _seconds = float(seconds)
-    bigquant.tiff_reader.TiffWindows.__getitem__ = _read  # type: ignore[method-assign]
-    histogram.survey_block = _survey
-    remap.label_block = remap.compare_block = _label
-    levels._write_block = _write
+    for place, name, stand_in in _STAND_INS:
+        setattr(place, name, stand_in)
     wire.count()
     with dask.config.set(_QUIET):
         asyncio.run(_work(address, int(count)))
@@ -81,6 +79,16 @@ def _write(
         return np.ones((1, 1, 1), np.uint8)
     height, width = (-(-side // 2 ** len(levels)) for side in pixels.shape[:2])
     return np.zeros((height, width, content.labels + content.channels), np.uint8)
+
+
+#: What stands in for the work, wherever the product looks for it.
+_STAND_INS = (
+    (TiffWindows, "__getitem__", _read),
+    (histogram, "survey_block", _survey),
+    (remap, "label_block", _label),
+    (remap, "compare_block", _label),
+    (levels, "_write_block", _write),
+)
 
 
 if __name__ == "__main__":
