@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
+from dask.base import tokenize
 from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from bigquant.bands import split_channels
@@ -89,6 +90,11 @@ class Survey:
         for row, column, pixels in self.pieces:
             whole[row : row + len(pixels), column : column + pixels.shape[1]] = pixels
         return whole
+
+    def __sizeof__(self) -> int:
+        """Tell schedulers and workers what it takes to hold or to move it."""
+        own = object.__sizeof__(self) + sum(pixels.nbytes for _, _, pixels in self.pieces)
+        return own + self.histogram.__sizeof__()
 
 
 def survey_block(
@@ -230,13 +236,15 @@ def merge_tree(
 
     Other sums of whole numbers have a `merge` of their own.
     """
-    merged = dask.delayed(merge, pure=False, traverse=False)
-    level = 0
-    while len(parts) > 1:
-        paired = [
-            merged(*parts[i : i + 2], dask_key_name=f"merge-counts-{level}-{i}-{parts[i].key}")
-            for i in range(0, len(parts) - 1, 2)
-        ]
-        parts = paired + parts[len(parts) & ~1 :]
-        level += 1
-    return parts[0]
+    keys: list[Any] = [part.key for part in parts]
+    if len(keys) == 1:
+        return parts[0]
+    name = f"merge-counts-{tokenize(keys, merge)}"
+    layer: dict[Any, Any] = {}
+    while len(keys) > 1:
+        paired = [(name, len(layer) + i) for i in range(len(keys) // 2)]
+        halves = zip(keys[::2], keys[1::2], strict=False)
+        layer |= {key: (merge, *pair) for key, pair in zip(paired, halves, strict=True)}
+        keys = paired + keys[len(keys) & ~1 :]
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=parts)
+    return Delayed(keys[0], graph, layer=name)
