@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from distributed.core import rpc
 from distributed.protocol.pickle import dumps
 from hosts import SCRATCH
@@ -113,7 +114,7 @@ def stopped(process):
     try:
         yield
     finally:
-        with suppress(Exception):  # it was killed meanwhile
+        with suppress(psutil.NoSuchProcess):  # it was killed meanwhile
             process.send_signal(signal.SIGCONT)
 
 
