@@ -18,7 +18,7 @@ test: $(VENV)/.tests-installed
 test-slow: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest -m slow
 
-# About half an hour, and 15 GB of disk; with BENCH="--scale 0.002" to see that it runs.
+# About three quarters of an hour, and 15 GB of disk; with BENCH="--scale 0.002" to see that it runs.
 bench: $(VENV)/.bench-installed
 	$(BIN)/python -m benchmarks --json benchmarks/results.json $(BENCH)
 
