@@ -13,13 +13,14 @@ import click
 
 from bigquant.command_apply import apply
 from bigquant.command_compare import compare
+from bigquant.command_doctor import doctor
 from bigquant.command_fit import fit
 from bigquant.command_info import info
 from bigquant.command_palette import palette
 from bigquant.command_sample import sample
 from bigquant.command_sweep import sweep
 from bigquant.complaints import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, complain
-from bigquant.errors import BigquantError, DamagedError, InputError
+from bigquant.errors import BigquantError, ClusterError, DamagedError, InputError
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -40,6 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
         return EXIT_BAD_INPUT
     except click.ClickException as error:
         return complain(error.format_message(), EXIT_BAD_INPUT)
+    except ClusterError as error:
+        for line in error.args:
+            complain(line, EXIT_BAD_INPUT)
+        return EXIT_BAD_INPUT
     except (InputError, DamagedError) as error:
         return complain(str(error), EXIT_BAD_INPUT)
     except BigquantError as error:
@@ -103,5 +108,5 @@ def commands() -> None:
     """k-means colour quantization for images too large to hold in memory."""
 
 
-for command in (fit, apply, sweep, palette, compare, info, sample):
+for command in (fit, apply, sweep, palette, compare, info, doctor, sample):
     commands.add_command(command)

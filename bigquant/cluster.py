@@ -1,36 +1,46 @@
-"""Connecting to a Dask scheduler, and asking it how far it is."""
+"""Connecting to a Dask scheduler."""
 
 from __future__ import annotations
 
-import itertools
+import json
 import logging
 import signal
-import sys
+import ssl
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dask
 
-from bigquant.errors import InputError
+from bigquant.asking import current_client
+from bigquant.errors import InputError, one_line
 
 _log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 10
-_SETTLE_SECONDS = 60
 
 
 @contextmanager
-def running_on(address: str | None = None, workers: int | None = None) -> Iterator[Any]:
+def running_on(
+    address: str | None = None,
+    workers: int | None = None,
+    *,
+    threads_per_worker: int = 1,
+    memory_limit: str | None = None,
+) -> Iterator[Any]:
     """Make a scheduler current: the one at `address`, a new local cluster, or threads.
 
     Parameters
     ----------
     address : str, optional
-        Of a Dask scheduler, such as "tcp://host:8786".
+        Of a Dask scheduler, such as "tcp://host:8786". Certificates for "tls://" are those that
+        Dask's configuration names (``distributed.comm.tls``).
     workers : int, optional
-        Processes of a local cluster, one thread each, that lasts as long as the block.
+        Processes of a local cluster that lasts as long as the block.
+    threads_per_worker : int
+    memory_limit : str, optional
+        Of each of these processes, such as "4GB"; without it they share the machine's.
 
     Yields
     ------
@@ -48,7 +58,8 @@ def running_on(address: str | None = None, workers: int | None = None) -> Iterat
         with _deaf_to_interrupts():
             local = LocalCluster(
                 n_workers=workers,
-                threads_per_worker=1,
+                threads_per_worker=threads_per_worker,
+                memory_limit=memory_limit or "auto",
                 dashboard_address=":0",  # any free port: 8787 may be taken
                 silence_logs=logging.CRITICAL,
             )
@@ -58,17 +69,50 @@ def running_on(address: str | None = None, workers: int | None = None) -> Iterat
         return
     try:
         client = Client(address, timeout=_CONNECT_SECONDS)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever TLS and sockets raise
         half_made = current_client()  # distributed leaves it current if the address is none
         if half_made is not None:
             half_made.close(timeout=1)
-        raise InputError(
-            f"no Dask scheduler answers at {address} within {_CONNECT_SECONDS} s: "
-            "check the address, and that it runs"
-        ) from error
+        raise InputError(_not_connected(address, error)) from error
     with client:
         _log.info("running on the cluster at %s, dashboard %s", address, client.dashboard_link)
         yield client
+
+
+def read_scheduler_file(path: str) -> str:
+    """Get the address of a scheduler from the file that ``dask scheduler --scheduler-file`` wrote.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or no address in it.
+    """
+    try:
+        address = json.loads(Path(path).read_bytes())["address"]
+    except OSError as error:
+        raise InputError(
+            f"{path}: the scheduler file cannot be read ({error.strerror}): start "
+            f"`dask scheduler --scheduler-file {path}` on a disk that this machine sees"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is no scheduler file: it names no address") from error
+    return str(address)
+
+
+def _not_connected(address: str | None, error: Exception) -> str:
+    """Tell why no scheduler answers: certificates, or nobody there."""
+    causes = (error, error.__cause__, error.__context__)
+    reason = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    if reason is not None or str(address).startswith("tls://"):
+        return (
+            f"the Dask scheduler at {address} cannot be reached with these certificates "
+            f"({one_line(reason or error)}): check that it runs, and what Dask's "
+            "configuration says of distributed.comm.tls (ca-file, client.cert, client.key)"
+        )
+    return (
+        f"no Dask scheduler answers at {address} within {_CONNECT_SECONDS} s: "
+        "check the address (tls:// for one with certificates), and that it runs"
+    )
 
 
 @contextmanager
@@ -85,50 +129,3 @@ def _deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def current_client() -> Any:
-    """Get the distributed client that computes now; None for local schedulers."""
-    if "distributed" not in sys.modules:
-        return None
-    from distributed.client import _get_global_client  # noqa: PLC0415
-
-    return _get_global_client()
-
-
-def settle(task: str, busy: Callable[[], int]) -> None:
-    """Wait until nobody, here or on a worker, runs a certain kind of task.
-
-    A thread cannot be stopped: a task whose result nobody waits for any more runs on.
-
-    Parameters
-    ----------
-    task : str
-        Part of the tasks' keys, to know them by on a cluster.
-    busy : callable
-        Tells how many such tasks this process is in.
-    """
-    client = current_client()
-    give_up = time.monotonic() + _SETTLE_SECONDS
-    while time.monotonic() < give_up:
-        keys: list[Any] = []
-        if client is not None and client.status == "running":
-            keys += itertools.chain(*client.processing().values())
-            keys += itertools.chain(*client.run(_executing, on_error="ignore").values())
-        if not busy() and not any(task in str(key) for key in keys):
-            return
-        time.sleep(0.1)
-
-
-def _executing(dask_worker: Any) -> list[str]:
-    return [str(state.key) for state in dask_worker.state.executing]
-
-
-def task_counts(dask_scheduler: Any) -> dict[str, tuple[int, int]]:
-    """Tell, on the scheduler, (finished, all) tasks of every group of tasks."""
-    open_states = ("waiting", "processing", "queued", "no-worker")
-    counts = {}
-    for name, group in dask_scheduler.task_groups.items():
-        total = sum(group.states.values())
-        counts[name] = (total - sum(group.states[state] for state in open_states), total)
-    return counts

@@ -59,8 +59,6 @@ def compare(
     b: str,
     limits: dict[str, float],
     a_only: bool,
-    workers: int | None,
-    scheduler: str | None,
     quiet: bool,
     as_json: bool,
     **chosen: Any,
@@ -74,6 +72,7 @@ def compare(
     """
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
     from bigquant.differences import compare as measure  # noqa: PLC0415
+    from bigquant.preflight import ensure_ready  # noqa: PLC0415
     from bigquant.read import open_image  # noqa: PLC0415
     from bigquant.terminal import (  # noqa: PLC0415
         comparison_facts,
@@ -82,13 +81,14 @@ def compare(
         unpack,
     )
 
-    address = options.scheduler_address(workers, scheduler)
+    place = options.place(chosen)
     reading = options.reading_options(chosen)
     stored = {"storage_options": reading.get("storage_options")}
     images = [open_image(a, **reading), open_image(b, **(stored if a_only else reading))]
-    if not address:
+    if not place.get("address"):
         unpack(images, quiet=quiet, strict=True)
-    with running_on(address, workers) as client, stage_progress(client, quiet=quiet):
+    with running_on(**place) as client, stage_progress(client, quiet=quiet):
+        ensure_ready(client, [a, b], images, [], reading)
         result = measure(*images)
     size = {"width": images[0].shape[1], "height": images[0].shape[0]}
     facts = {"a": a, "b": b, **size, **result.as_json()}

@@ -81,8 +81,6 @@ def sweep(
     outputs: tuple[str, ...],
     keep: str | None,
     seed: int,
-    workers: int | None,
-    scheduler: str | None,
     overwrite: bool,
     quiet: bool,
     as_json: bool,
@@ -96,22 +94,24 @@ def sweep(
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
     from bigquant.parameters import read_wishes  # noqa: PLC0415
     from bigquant.pipeline import sweep_images  # noqa: PLC0415
+    from bigquant.preflight import ensure_ready  # noqa: PLC0415
     from bigquant.read import open_image  # noqa: PLC0415
     from bigquant.sweep_files import check_files, write_files  # noqa: PLC0415
     from bigquant.terminal import fact_sheet, stage_progress, sweep_table, unpack  # noqa: PLC0415
 
     _, kept = read_wishes(ks, keep)
-    address = options.scheduler_address(workers, scheduler)
+    place = options.place(chosen)
     inputs, reading = options.several(names, chosen)
     targets = check_files(_name(inputs, outputs, ks), inputs, overwrite)
     images = [open_image(name, **reading) for name in inputs]
-    if not address:
+    if not place.get("address"):
         unpack(images, quiet=quiet, strict=True)
     with (
         noted_warnings() as notes,
-        running_on(address, workers) as client,
+        running_on(**place) as client,
         stage_progress(client, quiet=quiet),
     ):
+        ensure_ready(client, inputs, images, [], reading)
         found = sweep_images(images, ks, keep=kept, random_state=seed)
         write_files(found, targets, overwrite)
     with printing(f"{' and '.join(targets)} {'is' if len(targets) == 1 else 'are'} complete"):

@@ -21,6 +21,7 @@ from bigquant.metrics import psnr
 from bigquant.pixelpairs import Differences
 from bigquant.quantized import QuantizedImage
 from bigquant.read import open_image
+from bigquant.watch import compute
 
 _log = logging.getLogger(__name__)
 
@@ -99,9 +100,8 @@ def compare(a: Any, b: Any, **reading: Any) -> Comparison:
         *(first.chunksize[1], first.chunksize[0]),
     )
     total = measure_differences(first, second, channels)
-    result: Comparison = dask.delayed(_result, pure=False, traverse=False)(
-        total, channels
-    ).compute()
+    planned = dask.delayed(_result, pure=False, traverse=False)(total, channels)
+    result: Comparison = compute(planned)[0]
     if not result.pixels:
         raise InputError(
             f"every pixel is masked in {_name(first, 'a')} or in {_name(second, 'b')}: "

@@ -12,6 +12,13 @@ class InputError(BigquantError, ValueError):
     """
 
 
+class ClusterError(InputError):
+    """A cluster that cannot do the job; the arguments are what is wrong with it, a line each."""
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.args))
+
+
 class BandsNeeded(InputError):
     """An image does not say which of its bands are red, green and blue."""
 

@@ -39,8 +39,6 @@ def run(
     compression: str | None,
     cog: bool,
     strict: bool,
-    workers: int | None,
-    scheduler: str | None,
     overwrite: bool,
     quiet: bool,
     as_json: bool,
@@ -65,24 +63,23 @@ def run(
         Tells the facts of a palette and of the pixels that have its colours.
     output, format_, content, ome_zarr, compression, cog, strict
         Of `options.files`.
-    workers, scheduler
-        Of `options.cluster`.
     overwrite, quiet, as_json
         Of the options of those names.
     applied : str, optional
         File of the palette that is applied.
     **chosen
-        Of `options.reading`.
+        Of `options.cluster` and `options.reading`.
     """
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
     from bigquant.jobs import made_folder, open_files  # noqa: PLC0415
+    from bigquant.preflight import ensure_ready  # noqa: PLC0415
     from bigquant.remote import local_path  # noqa: PLC0415
     from bigquant.terminal import stage_progress, unpack  # noqa: PLC0415
 
     output = output and (local_path(output) or output)
     if output and "://" in output and output.partition("://")[0].rpartition("::")[2] in _FLEETING:
         raise InputError(f"{output}: is gone when this command ends: name a place that lasts")
-    address = options.scheduler_address(workers, scheduler)
+    place = options.place(chosen)
     inputs, reading = options.several(names, chosen)
     outputs = name_outputs(inputs, output, format_, mark)
     _check_format(outputs, ome_zarr, compression, cog)
@@ -102,13 +99,14 @@ def run(
         )
         check(job)
         unpacking = {}
-        if not address:
+        if not place.get("address"):
             unpacking = unpack(list(job.images.values()), quiet=quiet, strict=job.strict)
         with (
             _accounted_for(job),
-            running_on(address, workers) as client,
+            running_on(**place) as client,
             stage_progress(client, quiet=quiet),
         ):
+            ensure_ready(client, list(job.images), list(job.images.values()), outputs, reading)
             outcome = work(job)
     if outcome.kept:
         notes.append(f"an interrupted run went on: {outcome.kept} were kept")

@@ -27,6 +27,7 @@ from bigquant.metrics import ciede2000, find_knee
 from bigquant.nearest import assign
 from bigquant.palette import Palette
 from bigquant.parallel_fit import plan_fit
+from bigquant.watch import compute
 
 #: Side of the thumbnail that is taken while colours are counted.
 _THUMBNAIL = 512
@@ -75,8 +76,7 @@ class Counted:
         """Tell how many colours a palette of k can have."""
         if self.n_colors >= k:
             return k
-        n: int = self.histogram.n_centers(k, self.kept).compute()
-        return n
+        return int(compute(self.histogram.n_centers(k, self.kept))[0])
 
 
 def count(images: Sequence[Image], kept: NDArray[np.uint8]) -> Counted:
@@ -93,7 +93,7 @@ def count(images: Sequence[Image], kept: NDArray[np.uint8]) -> Counted:
     found, failures = count_images(images, _THUMBNAIL)
     images = [image for number, image in enumerate(images) if number not in failures]
     histogram = found.histogram
-    n_colors, thumbnail = dask.compute(histogram.n_colors, found.thumbnail)
+    n_colors, thumbnail = compute(histogram.n_colors, found.thumbnail)
     seconds = time.perf_counter() - start
     if not n_colors:
         whose = "the image" if len(images) == 1 else "the images"
@@ -123,9 +123,10 @@ def fit_palette(
         model.fit(da.concatenate(rows))
     else:
         model.fit_histogram(counted.histogram, counted.kept.astype(np.float64))
-    palette: Palette = dask.delayed(Palette.from_fit, pure=False)(
+    planned = dask.delayed(Palette.from_fit, pure=False)(
         counted.histogram, model.cluster_centers_, counted.first_label, len(counted.kept)
-    ).compute()
+    )
+    palette: Palette = compute(planned)[0]
     return _with_facts(counted, palette, algorithm, random_state)
 
 
@@ -152,7 +153,7 @@ def mean_differences(counted: Counted, palettes: Sequence[Palette]) -> list[floa
 
 def _together(planned: list[Delayed]) -> list[Any]:
     """Compute as one: apart, each would have its graph looked through."""
-    found: list[Any] = dask.delayed(list)(planned).compute()
+    found: list[Any] = compute(dask.delayed(list)(planned))[0]
     return found
 
 
@@ -239,7 +240,7 @@ class _Chain:
 
     def compute(self, k: int) -> Palette:
         """Compute a fit after the last."""
-        fit, palette = dask.compute(*self.plan(k))
+        fit, palette = compute(*self.plan(k))
         self.last = self.found[k] = fit, palette
         return palette  # type: ignore[no-any-return]
 

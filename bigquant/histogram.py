@@ -17,6 +17,7 @@ from bigquant.bands import split_channels
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import BigquantError
 from bigquant.planes import map_pixels
+from bigquant.watch import compute
 
 #: Blocks that are counted in one go: enough to keep a cluster busy.
 _BATCH = 512
@@ -203,7 +204,7 @@ def _batches(images: Sequence[da.Array]) -> Iterator[list[int]]:
 
 def _awaited(images: list[da.Array], sides: list[int]) -> Delayed:
     total = _counted(images, sides)
-    total.histogram.n_colors.compute()  # a cluster tells only when asked what went wrong
+    compute(total.histogram.n_colors)  # a cluster tells only when asked what went wrong
     return total
 
 

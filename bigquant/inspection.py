@@ -9,6 +9,7 @@ from typing import Any
 
 from bigquant.bands import split_channels
 from bigquant.errors import BandsNeeded
+from bigquant.image import Image
 from bigquant.read import open_image
 from bigquant.tiling import plan_pyramid
 
@@ -45,7 +46,6 @@ def inspect(image: str | os.PathLike[str] | Any, **reading: Any) -> dict[str, An
         opened = open_image(image, **{**reading, "bands": (1,)})
     height, width, depth = opened.shape
     channels, has_alpha = split_channels(depth)
-    block_pixels = opened.chunksize[0] * opened.chunksize[1]
     levels = itertools.chain(*plan_pyramid(opened.chunks[:2]))
     output_pixels = sum(math.prod(level.shape) for level in levels)
     source = opened.source
@@ -61,7 +61,7 @@ def inspect(image: str | os.PathLike[str] | Any, **reading: Any) -> dict[str, An
         "chunk": [opened.chunksize[1], opened.chunksize[0]],
         "blocks": opened.npartitions,
         "passes": 2,
-        "memory_per_task": task_memory(block_pixels, depth * opened.dtype.itemsize, channels),
+        "memory_per_task": needed_memory(opened),
         "output_bytes": output_pixels * (channels + 1),
         "pixel_size": list(source.pixel_size) if source.pixel_size else None,
         "icc_profile": source.icc_profile is not None,
@@ -70,6 +70,13 @@ def inspect(image: str | os.PathLike[str] | Any, **reading: Any) -> dict[str, An
         "unpacked": bool(opened.staged),
         "needed": needed,
     }
+
+
+def needed_memory(image: Image) -> int:
+    """Estimate the bytes that a task on an image holds at most."""
+    channels, _ = split_channels(image.shape[2])
+    block_pixels = image.chunksize[0] * image.chunksize[1]
+    return task_memory(block_pixels, image.shape[2] * image.dtype.itemsize, channels)
 
 
 def task_memory(block_pixels: int, depth: int, channels: int) -> int:

@@ -26,6 +26,7 @@ from bigquant.iteration import Fit
 from bigquant.nearest import assign
 from bigquant.parallel_fit import plan_fit
 from bigquant.planes import map_pixels
+from bigquant.watch import compute
 
 ALGORITHMS = ("auto", "histogram", "dask-ml")
 
@@ -165,7 +166,7 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         choices = (init, n_init, self.max_iter, self.tol, seed, keep)
         source = dask.delayed(histogram, traverse=False)
-        found: Fit = plan_fit(source, self.n_clusters, *choices).compute()
+        found: Fit = compute(plan_fit(source, self.n_clusters, *choices))[0]
         n_distinct, n_features = found.centers.shape
         if n_distinct < self.n_clusters:
             warnings.warn(

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from itertools import chain, product
 from typing import Any, Protocol
 
-import dask
 import dask.array as da
 import numpy as np
 from dask.base import tokenize
@@ -24,13 +23,14 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.utils import key_split
 from numpy.typing import NDArray
 
-from bigquant import cluster
+from bigquant import asking
 from bigquant.atomic import cannot_write
 from bigquant.errors import BigquantError
 from bigquant.painting import paint_block
 from bigquant.pyramid import Block
 from bigquant.rests import Rests
 from bigquant.tiling import Level
+from bigquant.watch import compute
 
 _TASK = "write-block"
 _log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ def write_levels(
     if tally is not None:
         tally = (_kept_tallies(tally, rests.tallies) if rests else tally).sum(axis=(0, 1))
     try:
-        computed: NDArray[np.int64] | None = dask.compute(pixels, tally)[1]
+        computed: NDArray[np.int64] | None = compute(pixels, tally)[1]
     except BaseException:
         with _lock:  # a thread may be on its way to write: nobody would know when
             _given_up.add(run)
@@ -180,7 +180,7 @@ def _with_rests(
 
 def settle() -> None:
     """Wait for tasks under way: they would write on, into a folder that is to vanish."""
-    cluster.settle(_TASK, _count_writing)
+    asking.settle(_TASK, _count_writing)
 
 
 # ---------------------------------------------------------------- run in tasks

@@ -109,6 +109,18 @@ def files(suffix: str) -> Callable[[_Command], _Command]:
     )
 
 
+def _memory(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Refuse what is no number of bytes."""
+    from dask.utils import parse_bytes  # noqa: PLC0415 - --help stays quick
+
+    try:
+        if value is None or parse_bytes(value) > 0:
+            return value
+    except ValueError:
+        pass
+    raise click.BadParameter(f"{value!r} is no size such as 4GB or 900MiB")
+
+
 #: Where it runs.
 cluster = _add(
     [
@@ -116,24 +128,54 @@ cluster = _add(
             "--workers", type=click.IntRange(min=1), help="Run on a local cluster of N processes."
         ),
         click.option(
+            "--threads-per-worker",
+            type=click.IntRange(min=1),
+            help="Threads of each of these processes.  [default: 1]",
+        ),
+        click.option(
+            "--memory-limit",
+            metavar="SIZE",
+            callback=_memory,
+            help="Memory of each of these processes, e.g. 4GB.  [default: their share]",
+        ),
+        click.option(
             "--scheduler",
             metavar="ADDRESS",
             envvar="DASK_SCHEDULER_ADDRESS",
-            help="Run on the Dask cluster at ADDRESS, e.g. tcp://host:8786.",
+            help="Run on the Dask cluster at ADDRESS, e.g. tcp://host:8786 or tls://host:8786.",
+        ),
+        click.option(
+            "--scheduler-file",
+            metavar="FILE",
+            help="Run on the Dask cluster whose scheduler wrote FILE.",
         ),
     ]
 )
 
 
-def scheduler_address(workers: int | None, scheduler: str | None) -> str | None:
-    """Tell which scheduler the options that `cluster` adds mean; None for one of our own.
+def place(chosen: dict[str, Any]) -> dict[str, Any]:
+    """Take out the options that `cluster` adds, as the parameters of `running_on`.
 
-    --workers goes before what the environment says.
+    --workers and --scheduler-file go before what the environment says.
     """
+    from bigquant.cluster import read_scheduler_file  # noqa: PLC0415
+
+    names = ("workers", "threads_per_worker", "memory_limit", "scheduler", "scheduler_file")
+    workers, threads, memory, scheduler, file = (chosen.pop(name) for name in names)
     source = click.get_current_context().get_parameter_source("scheduler")
-    if workers and scheduler and source is click.core.ParameterSource.COMMANDLINE:
-        raise InputError("--workers and --scheduler exclude each other: give one of them")
-    return None if workers else scheduler
+    if source is not click.core.ParameterSource.COMMANDLINE and (workers or file):
+        scheduler = None
+    ways = {"--workers": workers, "--scheduler": scheduler, "--scheduler-file": file}
+    given = [way for way, value in ways.items() if value]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} exclude each other: give one of them")
+    if (threads or memory) and not workers:
+        raise InputError(
+            "--threads-per-worker and --memory-limit are for a local cluster: add --workers N"
+        )
+    if workers:
+        return {"workers": workers, "threads_per_worker": threads or 1, "memory_limit": memory}
+    return {"address": read_scheduler_file(file) if file else scheduler}
 
 
 def _numbers(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:

@@ -38,6 +38,7 @@ from bigquant.quantized import QuantizedImage
 from bigquant.read import open_image
 from bigquant.remap import paint, remap, remap_and_tally
 from bigquant.swept import Sweep
+from bigquant.watch import compute
 
 
 def quantize(
@@ -255,7 +256,7 @@ def color_histogram(
     counted = count(alike(images), np.empty((0, 3), np.uint8))
     for failure in counted.failures.values():
         raise failure
-    histogram: ColorHistogram = counted.histogram.compute()
+    histogram: ColorHistogram = compute(counted.histogram)[0]
     return histogram
 
 

@@ -22,6 +22,7 @@ from bigquant.pixelframe import frame_pixels
 from bigquant.source import Source
 from bigquant.thumbnail import in_colors
 from bigquant.tiff_output import write_tiff
+from bigquant.watch import compute
 from bigquant.write import write_npy, write_png, write_zarr
 from bigquant.xarray_frame import Frame
 
@@ -76,7 +77,7 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         """
         if self.tally is None:
             return self.palette
-        return self.palette.with_tally(self.tally.sum(axis=(0, 1)).compute())
+        return self.palette.with_tally(compute(self.tally.sum(axis=(0, 1)))[0])
 
     @cached_property
     def labels(self) -> Any:

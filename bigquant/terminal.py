@@ -17,7 +17,7 @@ from dask.callbacks import Callback
 from dask.system import CPU_COUNT
 from dask.utils import key_split
 
-from bigquant.cluster import task_counts
+from bigquant.asking import task_counts
 from bigquant.errors import BigquantError
 
 #: Part of a task's name -> what its stage is called.
@@ -50,6 +50,8 @@ def stage_progress(client: Any, *, quiet: bool) -> Iterator[None]:
         yield
         return
     with bars, _Watch(bars) if client is None else _poll(bars, client):
+        if client is not None and client.dashboard_link:
+            bars.console.print(f"dashboard {client.dashboard_link}", highlight=False)
         yield
 
 
@@ -234,6 +236,16 @@ def info_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         "memory": f"about {format_bytes(facts['memory_per_task'])} per task",
         "output": f"{format_bytes(facts['output_bytes'])} before compression",
         "needed": facts["needed"],
+    }
+
+
+def checkup_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Put what was found out about a cluster into words."""
+    return {
+        "scheduler": facts["address"],
+        "workers": f"{facts['workers']}, {facts['threads']} threads in all",
+        "found right": ", ".join(facts["passed"]) or "nothing",
+        "found wrong": len(facts["failures"]) or None,
     }
 
 

@@ -21,8 +21,9 @@ from distributed import LocalCluster
 from processes import assert_nothing_is_left, fitting, press_ctrl_c, read_until, wait_until_written
 
 from bigquant import BigquantError, InputError, Palette, quantize
+from bigquant.asking import current_client
 from bigquant.cli import main
-from bigquant.cluster import current_client, running_on
+from bigquant.cluster import running_on
 from bigquant.source import Source
 from bigquant.write import write_zarr
 

@@ -1,0 +1,153 @@
+"""Computing under watch: what would wait on a cluster for ever ends with an error that says why.
+
+Dask waits for workers that never come, and for data that a worker cannot fetch from another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dask
+from dask.utils import format_bytes
+
+from bigquant import probes
+from bigquant.asking import Pulse, ask_scheduler, ask_workers, computing_client, take_pulse
+from bigquant.errors import BigquantError
+
+_LOOK_SECONDS = 2
+_ANSWER_SECONDS = 5
+#: Without a worker for so long, there will be none.
+_EMPTY_SECONDS = 40
+#: Without progress for so long, it is looked into why; what is found twice is no accident.
+_IDLE_SECONDS, _SURE = 15, 2
+#: Workers that say nothing are left to the scheduler for so long: it takes away their tasks.
+_SILENT_SECONDS = 45
+_BIG, _NEVER = "distributed.admin.large-graph-warning-threshold", "1 TiB"
+
+
+def compute(*collections: Any) -> tuple[Any, ...]:
+    """Compute Dask collections as `dask.compute` does, on a cluster under watch.
+
+    Raises
+    ------
+    BigquantError
+        If the cluster has no workers or they cannot reach each other, if it loses the tasks or
+        ends the workers that run them. What tasks raise is raised as it is.
+    """
+    client = computing_client()
+    if client is None:
+        found: tuple[Any, ...] = dask.compute(*collections)
+        return found
+    with _explained(client):
+        with dask.config.set({_BIG: _NEVER}):  # a terapixel takes 30 MB, and that is how it is
+            futures = client.compute(list(collections))
+        waited = [future for future in futures if hasattr(future, "release")]
+        try:
+            _wait(client, waited)
+            return tuple(client.gather(futures))
+        finally:  # also of an interrupt: a traceback would keep them
+            for future in waited:
+                future.release()
+
+
+def _wait(client: Any, futures: list[Any]) -> None:
+    """Wait until all are done, or one has failed."""
+    from distributed import wait  # noqa: PLC0415
+
+    watch, pending = _Watch(client), futures
+    while pending:
+        try:
+            done, pending = wait(pending, timeout=_LOOK_SECONDS, return_when="FIRST_COMPLETED")
+        except TimeoutError:
+            watch.look()
+            continue
+        if any(future.status == "error" for future in done):
+            return
+
+
+@dataclass
+class _Watch:
+    """What is seen of a cluster while it computes."""
+
+    client: Any
+    fewest: float = float("inf")
+    progressed: float = field(default_factory=time.monotonic)
+    staffed: float = field(default_factory=time.monotonic)
+    found: dict[str, int] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Raise a `BigquantError` if it will never end."""
+        pulse = ask_scheduler(self.client, take_pulse, seconds=_ANSWER_SECONDS)
+        now = time.monotonic()
+        if pulse is None:  # if the scheduler is lost, the client hears of it
+            return
+        if pulse.workers:
+            self.staffed = now
+        elif now - self.staffed > _EMPTY_SECONDS:
+            raise BigquantError(
+                f"the cluster at {_address(self.client)} has no workers: start some "
+                "(dask worker), see in their logs why they ended, and run again"
+            )
+        if pulse.pending < self.fewest:  # tasks that are done again are no progress
+            self.fewest, self.progressed = pulse.pending, now
+            self.found = {}
+        if pulse.workers and now - self.progressed > _IDLE_SECONDS:
+            self._look_into(pulse, now - self.progressed)
+
+    def _look_into(self, pulse: Pulse, idle: float) -> None:
+        workers = list(pulse.workers)
+        answers = ask_workers(
+            self.client, workers, probes.reach, workers, seconds=2 * _ANSWER_SECONDS
+        )
+        troubles = [
+            f"worker {one} cannot connect to worker {other} ({why}): open the ports between "
+            "workers, and run again"
+            for one, unreached in answers.items()
+            if isinstance(unreached, dict)
+            for other, why in unreached.items()
+            if isinstance(answers.get(other), dict)  # else it is silent, or has left
+        ]
+        silent = [one for one, answer in answers.items() if isinstance(answer, TimeoutError)]
+        if silent and idle > _SILENT_SECONDS:
+            troubles.append(f"worker {silent[0]} does not answer any more: end it, and run again")
+        if not silent and "running" not in pulse.workers.values():
+            troubles.append(
+                f"every worker is paused, {workers[0]} for one: give them more memory "
+                "(--memory-limit), or fewer threads each, and run again"
+            )
+        self.found = {trouble: self.found.get(trouble, 0) + 1 for trouble in troubles}
+        for trouble, times in self.found.items():
+            if times >= _SURE:
+                raise BigquantError(trouble)
+
+
+@contextmanager
+def _explained(client: Any) -> Iterator[None]:
+    """Turn what a cluster raises of itself into errors that say what to do."""
+    from distributed import CancelledError, KilledWorker  # noqa: PLC0415
+    from distributed.comm import CommClosedError  # noqa: PLC0415
+
+    address = _address(client)
+    try:
+        yield
+    except KilledWorker as error:
+        last = error.last_worker
+        raise BigquantError(
+            f"a task has ended {error.allowed_failures + 1} workers, the last of them "
+            f"{last.address}, which may use {format_bytes(last.memory_limit)} of memory with "
+            f"{last.nthreads} threads: if their logs tell of memory, start workers with more "
+            "(--memory-limit), or with fewer threads each, and run again"
+        ) from error
+    except (CancelledError, CommClosedError) as error:
+        raise BigquantError(
+            f"the scheduler at {address} has dropped this work: it was started anew, or the "
+            "connection to it was lost: see that it runs, and run again"
+        ) from error
+
+
+def _address(client: Any) -> str:
+    return str(client.scheduler.address) if client.scheduler else "an address that is gone"
