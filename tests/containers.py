@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.request import urlopen
@@ -100,9 +101,12 @@ class Engine:
         run([*command, f"--customize-hook={_TRUST}", "trixie", str(tar)])
         self.docker("import", str(tar), BASE)
         tar.unlink()
-        for file, image in (("Dockerfile", IMAGE), ("Dockerfile.s3", STORE)):
-            options = ["--build-arg", f"BASE_IMAGE={BASE}", "--tag", image]
-            self.docker("build", "-f", f"{ROOT}/docker/{file}", *options, str(ROOT), timeout=900)
+        with ThreadPoolExecutor() as both:
+            list(both.map(self._build, ("Dockerfile", "Dockerfile.s3"), (IMAGE, STORE)))
+
+    def _build(self, file, image):
+        options = ["--build-arg", f"BASE_IMAGE={BASE}", "--tag", image]
+        self.docker("build", "-f", f"{ROOT}/docker/{file}", *options, str(ROOT), timeout=900)
 
     @contextmanager
     def cluster(self, *files, profiles=(), **variables):
@@ -118,16 +122,16 @@ class Engine:
 @contextmanager
 def engine():
     """Run a Docker daemon until the end of the block, and leave nothing of it."""
-    with tempfile.TemporaryDirectory(prefix="bigquant-docker-") as folder, as_it_was():
-        with _daemon(folder) as daemon:
-            engine = Engine(Path(folder))
-            wait_until(lambda: _answers(engine, daemon), 30)
-            try:
-                yield engine
-            finally:
-                if containers := engine.docker("ps", "--all", "--quiet").split():
-                    engine.docker("rm", "--force", "--volumes", *containers)
-                engine.docker("network", "prune", "--force")
+    temporary = tempfile.TemporaryDirectory(prefix="bigquant-docker-")
+    with temporary as folder, as_it_was(), _daemon(folder) as daemon:
+        engine = Engine(Path(folder))
+        wait_until(lambda: _answers(engine, daemon), 30)
+        try:
+            yield engine
+        finally:
+            if containers := engine.docker("ps", "--all", "--quiet").split():
+                engine.docker("rm", "--force", "--volumes", *containers)
+            engine.docker("network", "prune", "--force")
 
 
 @contextmanager
@@ -202,9 +206,9 @@ class Cluster:
 
     def counts(self):
         """Count workers, tasks and clients, as the scheduler does; nothing while it is away."""
-        with suppress(OSError):
-            with urlopen(f"http://127.0.0.1:{self.dashboard}/json/counts.json", timeout=5) as page:
-                return json.load(page)
+        page = f"http://127.0.0.1:{self.dashboard}/json/counts.json"
+        with suppress(OSError), urlopen(page, timeout=5) as counts:
+            return json.load(counts)
         return {}
 
     def wait_for_workers(self, number, seconds=60):

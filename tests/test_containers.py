@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import time
 from contextlib import contextmanager
@@ -78,6 +80,7 @@ def ready(cluster, data, monkeypatch):
     """The cluster when both workers are there, and the folder that it writes to as ours."""
     monkeypatch.chdir(data)
     cluster.wait_for_workers(2, 90)
+    shutil.rmtree("out.zarr", ignore_errors=True)
     yield cluster
     wait_until(lambda: cluster.counts().get("tasks") == 0, 30)  # nothing of ours is left
 
@@ -107,14 +110,15 @@ def assert_right(expected):
     assert_same(read("out.zarr", Path("out.zarr.palette.json").read_text()), expected)
 
 
-def assert_one_line(result, code, *words):
-    """An error is one line that holds these words."""
+def assert_errors(result, code, *lines):
+    """There are as many lines of errors as here, in this order, and each holds these words."""
     found, out, err = result
-    lines = err.strip().splitlines()
-    assert (found, len(lines), out) == (code, 1, ""), result
-    assert lines[0].startswith("bigquant: error: ")
-    for word in words:
-        assert word in lines[0]
+    said = err.strip().splitlines()
+    assert (found, len(said), out) == (code, len(lines), ""), result
+    for line, words in zip(said, lines, strict=True):
+        assert line.startswith("bigquant: error: ")
+        for word in words.split(" ... "):
+            assert word in line
 
 
 @contextmanager
@@ -139,15 +143,14 @@ def network():
     lines = "".join(tables).splitlines()
     rules = [line.split(" [")[0] for line in lines if not line.startswith("#")]
     forwarding = Path("/proc/sys/net/ipv4/ip_forward").read_text()
-    return rules, sorted(os.listdir("/sys/class/net")), forwarding
+    return rules, sorted(Path("/sys/class/net").iterdir()), forwarding
 
 
 def test_the_machine_is_left_as_it_was():
     containers.install()
     before = network()
-    with pytest.raises(RuntimeError, match="in the middle"), containers.engine():
-        assert network() != before
-        raise RuntimeError("in the middle")
+    with pytest.raises(AssertionError, match="not the same"), containers.engine():
+        assert network() == before, "not the same"
     assert network() == before
 
 
@@ -179,7 +182,7 @@ def test_the_notebook_reaches_the_cluster(ready):
 def test_containers_have_no_rights_and_write_only_where_they_may(ready):
     program = "grep CapEff /proc/self/status; grep NoNewPrivs /proc/self/status; id -u; touch /here"
     with ready.client("sh", "-c", program) as process:
-        code, out, err = end(process, 30)
+        _, out, err = end(process, 30)
     assert out.split() == ["CapEff:", "0" * 16, "NoNewPrivs:", "1", "10001"]
     assert "Read-only file system" in err
 
@@ -203,10 +206,9 @@ def test_a_worker_that_is_told_to_end(ready, expected):
     ready.engine.docker("start", ready.container("worker"))
 
 
-@pytest.mark.parametrize("stage", ["count", "write"])
-def test_a_worker_that_is_stopped_is_given_up_within_a_minute(stage, ready, expected):
+def test_a_worker_that_is_stopped_is_given_up_within_a_minute(ready, expected):
     """It answers no more, and its connections stay open."""
-    with fitting(ready, stage) as process:
+    with fitting(ready, "write") as process:
         ready.engine.docker("pause", ready.container("worker"))
         began = time.monotonic()
         try:
@@ -222,7 +224,7 @@ def test_a_scheduler_that_is_killed(ready, expected):
     """Its work is lost; it comes back, and so do its workers, and the same command goes on."""
     with fitting(ready, "write") as process:
         ready.signal("scheduler", signal.SIGKILL)
-        assert_one_line(end(process, 60), 1, "the scheduler at tcp://scheduler:8786")
+        assert_errors(end(process, 60), 1, "the scheduler at tcp://scheduler:8786")
     assert not os.path.exists("out.zarr")
     ready.wait_for_workers(2, 90)
     assert ready.bigquant(*FIT) == (0, "", "")
@@ -232,7 +234,7 @@ def test_a_scheduler_that_is_killed(ready, expected):
 def test_ctrl_c_leaves_the_cluster_to_others(ready):
     with fitting(ready, "write") as process:
         process.send_signal(signal.SIGINT)
-        assert_one_line(end(process, 60), 130, "interrupted")
+        assert_errors(end(process, 60), 130, "interrupted")
     wait_until(lambda: ready.counts().get("tasks") == 0, 30)
 
 
@@ -252,26 +254,27 @@ def one_more_worker(cluster, *command, options=()):
         cluster.wait_for_workers(2)
 
 
-def assert_refused(cluster, *words):
+def assert_refused(cluster, *lines):
     """Both commands say so, within 15 s, and 5 for a container to start."""
     doctor = ("doctor", "photo.tif", "-o", "out.zarr")
     for command in (doctor, FIT):
         code, out, err = cluster.bigquant(*command, timeout=20)
-        assert_one_line((code, "" if command is doctor else out, err), 2, *words)
+        assert_errors((code, "" if command is doctor else out, err), 2, *lines)
 
 
 def test_a_worker_with_little_memory(ready):
     with one_more_worker(ready, "--memory-limit=256MB"):
-        assert_refused(ready, "worker tcp://", "244.14 MiB", "--memory-limit")
+        assert_refused(ready, "worker tcp:// ... 244.14 MiB ... --memory-limit")
 
 
 def test_a_worker_without_the_shared_folder(ready, tmp_path):
     """It has one of the same name."""
     tmp_path.chmod(0o1777)
     with one_more_worker(ready, options=("--volume", f"{tmp_path}:/data")):
-        assert_refused(ready, "worker tcp://", "cannot open /data/photo.tif")
+        unshared = "worker tcp:// ... : /data: choose a folder that all workers share"
+        assert_refused(ready, "worker tcp:// ... cannot open /data/photo.tif", unshared)
         os.link("photo.tif", tmp_path / "photo.tif")
-        assert_refused(ready, "worker tcp://", "/data", "choose a folder that all workers share")
+        assert_refused(ready, unshared)
         assert {path.name for path in tmp_path.iterdir()} == {"photo.tif"}
 
 
@@ -293,7 +296,7 @@ def test_an_object_store_gives_the_same_bits_as_threads(engine, settings, large,
         upload += "fs.put('/photo.tif', 'pictures/photo.tif')"
         options = ("--volume", f"{large}:/photo.tif:ro")
         with cluster.client("python", "-c", upload, options=options) as process:
-            assert end(process, 60)[0] == 0, end
+            assert end(process, 60) == (0, "", "")
         names = ("s3://pictures/photo.tif", "-o", "s3://pictures/out.zarr")
         assert cluster.bigquant("fit", *names, "-k", "8", "-q") == (0, "", "")
         address = "{{.NetworkSettings.Networks.bigquant_store.IPAddress}}"
@@ -311,11 +314,13 @@ def read_store(url):
 
 
 def assert_no_way_out(cluster):
-    """The store's network leads nowhere else."""
-    program = "import socket; socket.create_connection(('192.0.2.1', 80), 5)"
-    command = ("exec", "-T", "s3", "/opt/venv/bin/python", "-c", program)
-    with pytest.raises(AssertionError, match="Network is unreachable"):
-        cluster.compose(*command)
+    """The store reaches nothing outside; others reach what the image was built from."""
+    address = socket.gethostbyname("pypi.org")
+    program = f"import socket; socket.create_connection(({address!r}, 443), 5)"
+    with cluster.client("python", "-c", program) as process:
+        assert end(process, 30) == (0, "", "")
+    with pytest.raises(AssertionError, match=r"timed out|unreachable"):
+        cluster.compose("exec", "-T", "s3", "/opt/venv/bin/python", "-c", program)
 
 
 def test_tls_lets_nobody_in_without_a_certificate(engine, settings, data, expected, monkeypatch):
@@ -331,9 +336,9 @@ def test_tls_lets_nobody_in_without_a_certificate(engine, settings, data, expect
         assert_right(expected)
         foreign = ("--volume", f"{folder / 'foreign'}:/certificates:ro")
         result = cluster.bigquant(*FIT, timeout=60, options=foreign)
-        assert_one_line(result, 2, "tls://scheduler:8786")
+        assert_errors(result, 2, "tls://scheduler:8786")
         plain = ("--env", "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=false")
         at = ("--scheduler", "tcp://scheduler:8786")
         result = cluster.bigquant(*FIT, *at, timeout=60, options=plain)
-        assert_one_line(result, 2, "tcp://scheduler:8786")
+        assert_errors(result, 2, "tcp://scheduler:8786")
         assert cluster.counts()["workers"] == 2
