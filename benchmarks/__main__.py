@@ -12,11 +12,14 @@ import click
 from . import (
     at_scale,
     by_kind,
+    cluster,
     engine,
     from_file,
     in_memory,
     one_megapixel,
+    planning,
     report,
+    scheduler_load,
     start_up,
     sweeps,
 )
@@ -29,6 +32,9 @@ _SECTIONS = {
     "sweep": sweeps,
     "from-file": from_file,
     "at-scale": at_scale,
+    "cluster": cluster,
+    "planning": planning,
+    "scheduler-load": scheduler_load,
     "start-up": start_up,
 }
 

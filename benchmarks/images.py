@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image
@@ -48,3 +50,17 @@ def graphic(megapixels: float) -> Pixels:
         x, y, w, h = rng.random(4) * [1.8, 1.8, 0.5, 0.5] * side
         draw.ellipse([x, y, x + w, y + h], fill=tuple(rng.integers(0, 256, 3).tolist()))
     return np.asarray(image.resize((side, side), Image.Resampling.BOX))
+
+
+def write_sparse(path: Path, gigapixels: float) -> None:
+    """Write a TIFF of so many pixels, none of which is there: empty tiles, read as black."""
+    side = max(1, round(math.sqrt(gigapixels * 1e9) / 512)) * 512
+    with tifffile.TiffWriter(path, bigtiff=True) as tif:
+        tif.write(
+            (b"" for _ in range((side // 512) ** 2)),
+            shape=(side, side, 3),
+            dtype=np.uint8,
+            tile=(512, 512),
+            compression="deflate",
+            photometric="rgb",
+        )

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from bigquant.colorcounts import ColorHistogram
     from bigquant.differences import Comparison, compare
     from bigquant.errors import BigquantError, InputError, PaletteWarning
+    from bigquant.examination import CheckUp
     from bigquant.image import Image
     from bigquant.inspection import inspect
     from bigquant.kmeans import KMeans
     from bigquant.palette import Palette
     from bigquant.pipeline import color_histogram, quantize, sweep
+    from bigquant.preflight import doctor
     from bigquant.quantized import QuantizedImage
     from bigquant.read import open_image
     from bigquant.swept import Sweep
@@ -30,6 +32,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BigquantError",
+    "CheckUp",
     "ColorHistogram",
     "Comparison",
     "Image",
@@ -41,6 +44,7 @@ __all__ = [
     "Sweep",
     "color_histogram",
     "compare",
+    "doctor",
     "inspect",
     "open_image",
     "plot",
@@ -50,6 +54,7 @@ __all__ = [
 
 _HOMES = {
     "BigquantError": "errors",
+    "CheckUp": "examination",
     "ColorHistogram": "colorcounts",
     "Comparison": "differences",
     "Image": "image",
@@ -61,6 +66,7 @@ _HOMES = {
     "Sweep": "swept",
     "color_histogram": "pipeline",
     "compare": "differences",
+    "doctor": "preflight",
     "inspect": "inspection",
     "open_image": "read",
     "plot": "plot",

@@ -27,11 +27,17 @@ def current_client() -> Any:
 
 
 def computing_client() -> Any:
-    """Get the distributed client that `dask.compute` would use; None for local schedulers."""
+    """Get the distributed client that `dask.compute` would use; None for local schedulers.
+
+    None in a task, too: there `dask.compute` gives its thread up to others while it waits.
+    """
     if "distributed" not in sys.modules:
         return None
     from distributed import Client  # noqa: PLC0415
+    from distributed.worker import thread_state  # noqa: PLC0415
 
+    if getattr(thread_state, "key", None):
+        return None
     owner = getattr(dask.base.get_scheduler(), "__self__", None)
     return owner if isinstance(owner, Client) else None
 

@@ -243,6 +243,10 @@ class ColorHistogram:
         common = swatches_html(["#" + bytes(c).hex() for c in rgb], self.counts[order] / total)
         return facts_html(facts) + "<p>the most common:</p>" + common
 
+    def __sizeof__(self) -> int:
+        """Tell schedulers and workers what it takes to hold or to move it."""
+        return object.__sizeof__(self) + self.colors.nbytes + self.counts.nbytes
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel small: counts as wide as they must be, and without the tree."""
         return _unpack, (self.colors, _narrowed(self.counts), self.counts.dtype)

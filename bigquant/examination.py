@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dask.utils import format_bytes
+from distributed.versions import get_versions
 
 from bigquant import probes, remote
 from bigquant.asking import ask_workers
@@ -15,8 +17,9 @@ from bigquant.fingerprint import Fingerprint
 
 #: Of what results, and whether a worker starts a task at all, depend on.
 _PACKAGES = ("bigquant", "dask", "distributed", "numpy", "numba")
-#: For each of three rounds of questions.
-_ANSWER_SECONDS = 4
+#: That all questions may take together; that is left for the last of them in any case, which is
+#: more than workers give a connection.
+_SECONDS, _LEAST_SECONDS = 12, 5
 _JOIN_SECONDS = 3
 #: What a worker holds before it does anything, with all that tasks import.
 _WORKER_BYTES = 240 << 20
@@ -57,6 +60,7 @@ class Examination:
     def __init__(self, client: Any, needed: int) -> None:
         self.client = client
         self.needed = needed
+        self.give_up = time.monotonic() + _SECONDS
         self.address = str(client.scheduler.address)
         self.passed: list[str] = []
         self.failures: list[str] = []
@@ -104,8 +108,6 @@ class Examination:
 
     def check_versions(self) -> None:
         """Compare versions: Dask itself only warns, and workers die of other Pythons' code."""
-        from distributed.versions import get_versions  # noqa: PLC0415
-
         ours = get_versions(packages=_PACKAGES)["packages"]
         answers = self._ask(get_versions, _PACKAGES)
         wrong = {
@@ -139,7 +141,8 @@ class Examination:
                 for one in found
             }
         except OSError as error:
-            self.failures.append(f"{questions.outputs}: cannot be written ({error.strerror})")
+            where = " ".join(map(remote.public, questions.outputs))
+            self.failures.append(f"{where}: this client cannot write there: {error.strerror}")
             return
         finally:
             for folder in questions.outputs:
@@ -150,12 +153,13 @@ class Examination:
         self._note("links", self._compare_links(links) | self._silent(links))
 
     def _ask(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-        return ask_workers(self.client, self.workers, function, *arguments, seconds=_ANSWER_SECONDS)
+        seconds = max(_LEAST_SECONDS, self.give_up - time.monotonic())
+        return ask_workers(self.client, self.workers, function, *arguments, seconds=seconds)
 
     def _silent(self, answers: Mapping[str, Any]) -> dict[str, str]:
         """Say of workers that failed to answer why, as far as that is known."""
         return {
-            address: f"does not answer within {_ANSWER_SECONDS} s: see its log, or end it"
+            address: "does not answer in time: see its log, or end it"
             if isinstance(answer, TimeoutError)
             else f"cannot answer ({type(answer).__name__}: {answer}): see its log"
             for address, answer in answers.items()
@@ -240,8 +244,8 @@ def _compare_outputs(
 
 
 def _scratch(each: probes.Answers) -> str:
-    folder, why = next(iter(each.scratch.items()))
+    why = next(iter(each.scratch.values()))  # workers have a folder of their own each
     return (
-        f"cannot write its scratch folder {folder} ({why}): start it with --local-directory, "
+        f"cannot write its scratch folder ({why}): start it with --local-directory, "
         "and TMPDIR set, where it can"
     )

@@ -6,7 +6,8 @@ import functools
 import importlib.metadata
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ from bigquant.metrics import ciede2000, find_knee
 from bigquant.nearest import assign
 from bigquant.palette import Palette
 from bigquant.parallel_fit import plan_fit
-from bigquant.watch import compute
+from bigquant.watch import compute, released
 
 #: Side of the thumbnail that is taken while colours are counted.
 _THUMBNAIL = 512
@@ -79,8 +80,11 @@ class Counted:
         return int(compute(self.histogram.n_centers(k, self.kept))[0])
 
 
-def count(images: Sequence[Image], kept: NDArray[np.uint8]) -> Counted:
+@contextmanager
+def counting(images: Sequence[Image], kept: NDArray[np.uint8]) -> Iterator[Counted]:
     """Count the colours of images, (y, x, channel) uint8, in one pass over all of them.
+
+    A cluster keeps them to the end of the block.
 
     Raises
     ------
@@ -91,6 +95,18 @@ def count(images: Sequence[Image], kept: NDArray[np.uint8]) -> Counted:
     first_label = int(any(split_channels(image.shape[2])[1] for image in images))
     start = time.perf_counter()
     found, failures = count_images(images, _THUMBNAIL)
+    with released(found):
+        yield _counted(images, kept, first_label, found, failures, start)
+
+
+def _counted(
+    images: Sequence[Image],
+    kept: NDArray[np.uint8],
+    first_label: int,
+    found: Delayed,
+    failures: Mapping[int, BigquantError],
+    start: float,
+) -> Counted:
     images = [image for number, image in enumerate(images) if number not in failures]
     histogram = found.histogram
     n_colors, thumbnail = compute(histogram.n_colors, found.thumbnail)

@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
+from dask.base import tokenize
 from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from bigquant.bands import split_channels
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import BigquantError
 from bigquant.planes import map_pixels
-from bigquant.watch import compute
+from bigquant.watch import compute, persist, release
 
 #: Blocks that are counted in one go: enough to keep a cluster busy.
 _BATCH = 512
@@ -89,6 +90,11 @@ class Survey:
         for row, column, pixels in self.pieces:
             whole[row : row + len(pixels), column : column + pixels.shape[1]] = pixels
         return whole
+
+    def __sizeof__(self) -> int:
+        """Tell schedulers and workers what it takes to hold or to move it."""
+        own = object.__sizeof__(self) + sum(pixels.nbytes for _, _, pixels in self.pieces)
+        return own + self.histogram.__sizeof__()
 
 
 def survey_block(
@@ -186,7 +192,7 @@ def count_images(
         raise next(iter(failures.values()))
     if len(parts) == 1:
         return parts[0], failures
-    return merge_tree(parts, Survey.merge).persist(), failures
+    return persist(merge_tree(parts, Survey.merge)), failures
 
 
 def _batches(images: Sequence[da.Array]) -> Iterator[list[int]]:
@@ -204,7 +210,11 @@ def _batches(images: Sequence[da.Array]) -> Iterator[list[int]]:
 
 def _awaited(images: list[da.Array], sides: list[int]) -> Delayed:
     total = _counted(images, sides)
-    compute(total.histogram.n_colors)  # a cluster tells only when asked what went wrong
+    try:
+        compute(total.histogram.n_colors)  # a cluster tells only when asked what went wrong
+    except BaseException:
+        release(total)
+        raise
     return total
 
 
@@ -216,7 +226,7 @@ def _counted(images: Sequence[da.Array], sides: Sequence[int]) -> Delayed:
             *(image.chunksize[1], image.chunksize[0]),
         )
     found = [survey(image, side) for image, side in zip(images, sides, strict=True)]
-    return merge_tree(found, Survey.merge).persist()
+    return persist(merge_tree(found, Survey.merge))
 
 
 def merge_tree(
@@ -226,13 +236,15 @@ def merge_tree(
 
     Other sums of whole numbers have a `merge` of their own.
     """
-    merged = dask.delayed(merge, pure=False, traverse=False)
-    level = 0
-    while len(parts) > 1:
-        paired = [
-            merged(*parts[i : i + 2], dask_key_name=f"merge-counts-{level}-{i}-{parts[i].key}")
-            for i in range(0, len(parts) - 1, 2)
-        ]
-        parts = paired + parts[len(parts) & ~1 :]
-        level += 1
-    return parts[0]
+    keys: list[Any] = [part.key for part in parts]
+    if len(keys) == 1:
+        return parts[0]
+    name = f"merge-counts-{tokenize(keys, merge)}"
+    layer: dict[Any, Any] = {}
+    while len(keys) > 1:
+        paired = [(name, len(layer) + i) for i in range(len(keys) // 2)]
+        halves = zip(keys[::2], keys[1::2], strict=False)
+        layer |= {key: (merge, *pair) for key, pair in zip(paired, halves, strict=True)}
+        keys = paired + keys[len(keys) & ~1 :]
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=parts)
+    return Delayed(keys[0], graph, layer=name)

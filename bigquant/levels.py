@@ -220,10 +220,10 @@ def _write_block(
     run: str,
     rests: Rests | None,
     handed_on: bool,
-    block_info: Any = None,
+    block_id: tuple[int, ...],
 ) -> NDArray[Any]:
     """Write one block at all the levels of its tier; hand on what the next tier goes on with."""
-    row, column = block_info[0]["chunk-location"][:2]
+    row, column = block_id[:2]
     with _writing(shown, run):  # to the end, even if the run is given up meanwhile
         block = content.block_of(pixels)
         del pixels
@@ -239,8 +239,8 @@ def _write_block(
 
 
 def _save_tally(
-    tally: NDArray[np.int64], rests: Rests, block_info: Any = None
+    tally: NDArray[np.int64], rests: Rests, block_id: tuple[int, ...]
 ) -> NDArray[np.int64]:
-    row, column = block_info[0]["chunk-location"][:2]
+    row, column = block_id[:2]
     rests.save(0, row, column, tally)
     return tally

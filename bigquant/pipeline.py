@@ -16,7 +16,7 @@ from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import BigquantError, InputError, PaletteWarning
 from bigquant.fitting import (
     Counted,
-    count,
+    counting,
     fit_at_the_knee,
     fit_palette,
     fit_palettes,
@@ -158,20 +158,20 @@ def quantize_images(
     """
     kept = read_wish(k, quality, keep, algorithm)
     fitting = read_fitting(n_init, random_state)
-    counted = count(alike(images), kept)
-    start = time.perf_counter()
-    if quality is not None:
-        most = most_colors(k, quality, counted.first_label)
-        palette = fit_until(counted, quality, most, **fitting)
-    elif k == "auto":
-        palette = fit_at_the_knee(counted, most_colors(k, None), **fitting)
-    else:
-        palette = fit_palette(counted, int(k), algorithm=algorithm, **fitting)
-        _warn_of_fewer(counted, int(k), palette.k, stacklevel + 1)
-    seconds = {"count": counted.seconds, "fit": time.perf_counter() - start}
-    results = [plan_result(image, palette, seconds) for image in counted.images]
-    if 0 not in counted.failures:
-        results[0] = replace(results[0], thumbnail=counted.thumbnail)
+    with counting(alike(images), kept) as counted:
+        start = time.perf_counter()
+        if quality is not None:
+            most = most_colors(k, quality, counted.first_label)
+            palette = fit_until(counted, quality, most, **fitting)
+        elif k == "auto":
+            palette = fit_at_the_knee(counted, most_colors(k, None), **fitting)
+        else:
+            palette = fit_palette(counted, int(k), algorithm=algorithm, **fitting)
+            _warn_of_fewer(counted, int(k), palette.k, stacklevel + 1)
+        seconds = {"count": counted.seconds, "fit": time.perf_counter() - start}
+        results = [plan_result(image, palette, seconds) for image in counted.images]
+        if 0 not in counted.failures:
+            results[0] = replace(results[0], thumbnail=counted.thumbnail)
     return results, counted.failures
 
 
@@ -227,15 +227,15 @@ def sweep_images(
     """Do what `sweep` does with images that are open."""
     ks, kept = read_wishes(k, keep)
     fitting = read_fitting(n_init, random_state)
-    counted = count(alike(images), kept)
-    for failure in counted.failures.values():
-        raise failure
-    most = counted.n_centers(ks[-1])
-    _warn_of_fewer(counted, ks[-1], most, stacklevel)
-    ks = [*(k for k in ks if k < most), most]
-    start = time.perf_counter()
-    palettes = fit_palettes(counted, ks, **fitting)
-    differences = mean_differences(counted, palettes)
+    with counting(alike(images), kept) as counted:
+        for failure in counted.failures.values():
+            raise failure
+        most = counted.n_centers(ks[-1])
+        _warn_of_fewer(counted, ks[-1], most, stacklevel)
+        ks = [*(k for k in ks if k < most), most]
+        start = time.perf_counter()
+        palettes = fit_palettes(counted, ks, **fitting)
+        differences = mean_differences(counted, palettes)
     seconds = {"count": counted.seconds, "fit": time.perf_counter() - start}
     return Sweep(tuple(ks), tuple(palettes), tuple(differences), seconds, counted.thumbnail)
 
@@ -253,10 +253,10 @@ def color_histogram(
     The parameters are those of `quantize`.
     """
     images = _open_all("color_histogram", image, mask, nodata, bands, channel_axis)
-    counted = count(alike(images), np.empty((0, 3), np.uint8))
-    for failure in counted.failures.values():
-        raise failure
-    histogram: ColorHistogram = compute(counted.histogram)[0]
+    with counting(alike(images), np.empty((0, 3), np.uint8)) as counted:
+        for failure in counted.failures.values():
+            raise failure
+        histogram: ColorHistogram = compute(counted.histogram)[0]
     return histogram
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask.layers import ArraySliceDep
 from numpy.typing import NDArray
 
 
@@ -40,21 +40,19 @@ def map_pixels(
     """
     image = image.rechunk({-1: -1})
     kept = tuple(range(image.ndim - 1))
-    starts: list[Any] = []
+    # The channels have one block, and to Dask they bear the index of an axis that is kept: an
+    # axis that is dropped would not let the task that reads a block go on with it.
+    mapped: list[Any] = [image, (*kept, 0)]
+    for argument in arguments:
+        mapped += [argument, None]
     if placed:
-        for axis in kept:
-            firsts = np.cumsum((0, *image.chunks[axis][:-1]))
-            starts += [da.from_array(firsts, chunks=1, name=False), (axis,)]
+        mapped += [ArraySliceDep(image.chunks[:-1]), kept]
     return da.blockwise(
         _apply,
         kept,
-        image,
-        (*kept, len(kept)),
-        *itertools.chain.from_iterable((argument, None) for argument in arguments),
-        *starts,
+        *mapped,
         function=function,
-        n_arguments=len(arguments),
-        concatenate=False,
+        placed=placed,
         align_arrays=False,
         token=token,
         dtype=dtype,
@@ -63,8 +61,9 @@ def map_pixels(
 
 
 def _apply(
-    blocks: list[NDArray[Any]], *rest: Any, function: Callable[..., Any], n_arguments: int
+    pixels: NDArray[Any], *arguments: Any, function: Callable[..., Any], placed: bool
 ) -> Any:
-    (pixels,) = blocks
-    starts = (int(start[0]) for start in rest[n_arguments:])
-    return function(pixels, *rest[:n_arguments], *starts)
+    if not placed:
+        return function(pixels, *arguments)
+    *others, place = arguments
+    return function(pixels, *others, *(part.start for part in place))

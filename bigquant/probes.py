@@ -104,7 +104,7 @@ def answer(questions: Questions, names: Mapping[str, str], dask_worker: Any) -> 
                 leave_mark(folder, questions.token, name, options)
         except OSError as error:
             outputs[folder] = f"cannot write there ({error.strerror or error})"
-    folders = {str(dask_worker.local_directory), tempfile.gettempdir()}
+    folders = (str(dask_worker.local_directory), tempfile.gettempdir())
     return Answers(inputs, outputs, {path: why for path in folders if (why := _try_scratch(path))})
 
 

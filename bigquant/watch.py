@@ -5,6 +5,7 @@ Dask waits for workers that never come, and for data that a worker cannot fetch 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ _EMPTY_SECONDS = 40
 _IDLE_SECONDS, _SURE = 15, 2
 #: Workers that say nothing are left to the scheduler for so long: it takes away their tasks.
 _SILENT_SECONDS = 45
+#: Tries of a task that has failed, on another worker perhaps: disks and networks have moods.
+_RETRIES = 2
 _BIG, _NEVER = "distributed.admin.large-graph-warning-threshold", "1 TiB"
 
 
@@ -44,7 +47,7 @@ def compute(*collections: Any) -> tuple[Any, ...]:
         return found
     with _explained(client):
         with dask.config.set({_BIG: _NEVER}):  # a terapixel takes 30 MB, and that is how it is
-            futures = client.compute(list(collections))
+            futures = client.compute(list(collections), retries=_RETRIES)
         waited = [future for future in futures if hasattr(future, "release")]
         try:
             _wait(client, waited)
@@ -52,6 +55,33 @@ def compute(*collections: Any) -> tuple[Any, ...]:
         finally:  # also of an interrupt: a traceback would keep them
             for future in waited:
                 future.release()
+
+
+def persist(collection: Any) -> Any:
+    """Persist a Dask collection as its own method does; what it raises shows when it is used."""
+    client = computing_client()
+    if client is None:
+        return collection.persist()
+    with dask.config.set({_BIG: _NEVER}):
+        return client.persist(collection, retries=_RETRIES)
+
+
+@contextmanager
+def released(*collections: Any) -> Iterator[None]:
+    """Let a cluster forget persisted collections at the end of the block, however it ends."""
+    try:
+        yield
+    finally:
+        release(*collections)
+
+
+def release(*collections: Any) -> None:
+    """Let a cluster forget persisted collections: an error's traceback would keep them."""
+    if "distributed" in sys.modules:
+        from distributed import futures_of  # noqa: PLC0415
+
+        for future in futures_of(collections):
+            future.release()
 
 
 def _wait(client: Any, futures: list[Any]) -> None:
@@ -88,10 +118,7 @@ class _Watch:
         if pulse.workers:
             self.staffed = now
         elif now - self.staffed > _EMPTY_SECONDS:
-            raise BigquantError(
-                f"the cluster at {_address(self.client)} has no workers: start some "
-                "(dask worker), see in their logs why they ended, and run again"
-            )
+            raise BigquantError(_no_workers(_address(self.client)))
         if pulse.pending < self.fewest:  # tasks that are done again are no progress
             self.fewest, self.progressed = pulse.pending, now
             self.found = {}
@@ -130,6 +157,7 @@ def _explained(client: Any) -> Iterator[None]:
     """Turn what a cluster raises of itself into errors that say what to do."""
     from distributed import CancelledError, KilledWorker  # noqa: PLC0415
     from distributed.comm import CommClosedError  # noqa: PLC0415
+    from distributed.scheduler import NoWorkerError  # noqa: PLC0415
 
     address = _address(client)
     try:
@@ -142,11 +170,20 @@ def _explained(client: Any) -> Iterator[None]:
             f"{last.nthreads} threads: if their logs tell of memory, start workers with more "
             "(--memory-limit), or with fewer threads each, and run again"
         ) from error
+    except NoWorkerError as error:  # where Dask is told how long to wait for one
+        raise BigquantError(_no_workers(address)) from error
     except (CancelledError, CommClosedError) as error:
         raise BigquantError(
             f"the scheduler at {address} has dropped this work: it was started anew, or the "
             "connection to it was lost: see that it runs, and run again"
         ) from error
+
+
+def _no_workers(address: str) -> str:
+    return (
+        f"the cluster at {address} has no workers: see in their logs why they ended, start some "
+        "(dask worker), and run again"
+    )
 
 
 def _address(client: Any) -> str:

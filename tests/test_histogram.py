@@ -122,3 +122,17 @@ def test_a_histogram_travels_compactly(times, bytes_each, rng):
     np.testing.assert_array_equal(arrived.colors, histogram.colors)
     np.testing.assert_array_equal(arrived.counts, histogram.counts)
     assert arrived.counts.dtype == histogram.counts.dtype
+
+
+def test_dask_knows_what_a_histogram_takes(rng):
+    """Else a scheduler would move it about as if it were nothing."""
+    import tracemalloc
+
+    image = rng.integers(0, 256, (500, 500, 3), dtype=np.uint8)
+    found = survey(da.from_array(image), 500).compute(scheduler="sync")  # compiles
+    tracemalloc.start()
+    copy = pickle.loads(pickle.dumps(found))  # noqa: S301
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert dask.sizeof.sizeof(copy) == pytest.approx(taken, rel=0.01)
+    assert dask.sizeof.sizeof(copy.histogram) == pytest.approx(taken - image.nbytes, rel=0.01)
