@@ -25,7 +25,8 @@ _ANSWER_SECONDS = 5
 _EMPTY_SECONDS = 40
 #: Without progress for so long, it is looked into why; what is found twice is no accident.
 _IDLE_SECONDS, _SURE = 15, 2
-#: Workers that say nothing are left to the scheduler for so long: it takes away their tasks.
+#: Workers that say nothing are left to the scheduler for so long: it takes away their tasks. The
+#: scheduler itself may be busy for a while.
 _SILENT_SECONDS = 45
 #: Tries of a task that has failed, on another worker perhaps: disks and networks have moods.
 _RETRIES = 2
@@ -105,6 +106,7 @@ class _Watch:
 
     client: Any
     fewest: float = float("inf")
+    heard: float = field(default_factory=time.monotonic)
     progressed: float = field(default_factory=time.monotonic)
     staffed: float = field(default_factory=time.monotonic)
     found: dict[str, int] = field(default_factory=dict)
@@ -113,8 +115,14 @@ class _Watch:
         """Raise a `BigquantError` if it will never end."""
         pulse = ask_scheduler(self.client, take_pulse, seconds=_ANSWER_SECONDS)
         now = time.monotonic()
-        if pulse is None:  # if the scheduler is lost, the client hears of it
+        if pulse is None:  # if the scheduler is lost, the client hears of it; not if it hangs
+            if now - self.heard > _SILENT_SECONDS:
+                raise BigquantError(
+                    f"the scheduler at {_address(self.client)} does not answer any more: start it "
+                    "anew, and run again"
+                )
             return
+        self.heard = now
         if pulse.workers:
             self.staffed = now
         elif now - self.staffed > _EMPTY_SECONDS:

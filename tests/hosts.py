@@ -8,6 +8,7 @@ Nothing has a name outside, so that runs do not get in each other's way.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
@@ -80,11 +81,25 @@ class Program:
         found = self.process.children(recursive=True)
         return [child for child in found if "spawn_main" in " ".join(child.cmdline())]
 
+    @contextmanager
+    def stopped(self):
+        """Let it do nothing, and not end, for as long as the block."""
+        self.process.suspend()
+        try:
+            yield
+        finally:
+            self._resume()
+
+    def _resume(self):
+        """Wake up whoever waits for it, too: that stops where the program does."""
+        self._outside.send_signal(signal.SIGCONT)
+
     def kill(self):
         """Kill it and all that it has started at once, as when a machine is switched off."""
         if self.runs:
             for each in [self.process, *self.process.children(recursive=True)]:
                 each.kill()
+            self._resume()
         self.wait(10)
 
     def wait(self, seconds):
@@ -105,7 +120,7 @@ class Host:
 
     def run(self, *command, lacking=(), **environment):
         """Start a program; the folders in `lacking` are empty to it, and nobody else's."""
-        inside = ["nsenter", f"--target={self.pid}", *_NAMESPACES]
+        inside = ["setpriv", "--pdeathsig=KILL", "nsenter", f"--target={self.pid}", *_NAMESPACES]
         inside += ["unshare", "--mount", "sh", "-c", _START, "sh"]
         variables = _clean_environment() | environment | {"LACKING": " ".join(lacking)}
         errors = self._logs / f"{self.name}-{len(self._started)}"

@@ -249,7 +249,7 @@ def test_a_scheduler_that_is_started_anew(phase, cluster, out):
 
 
 def test_a_scheduler_that_hangs(cluster, out):
-    with fitting(cluster, out, "counting") as run, stopped(cluster.scheduler.process):
+    with fitting(cluster, out, "counting") as run, cluster.scheduler.stopped():
         ends_with_a_line(run, out, f"the scheduler at {cluster.address}")
 
 
