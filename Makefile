@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO = demo
 
-.PHONY: demo test test-slow bench lint clean
+.PHONY: demo test test-slow test-cluster bench lint clean
 
 demo: $(VENV)/.installed
 	mkdir -p $(DEMO)
@@ -13,12 +13,16 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m bigquant fit $(DEMO)/photo.tif -k 32 --overwrite
 
 test: $(VENV)/.tests-installed
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not cluster" -n 2 --dist loadfile
 
 test-slow: $(VENV)/.tests-installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not cluster"
 
-# About half an hour, and 15 GB of disk; with BENCH="--scale 0.002" to see that it runs.
+# As root on Debian, whose packages it installs; builds an image, so it needs the network.
+test-cluster: $(VENV)/.tests-installed
+	$(BIN)/python -m pytest -m cluster
+
+# About three quarters of an hour, and 15 GB of disk; with BENCH="--scale 0.002" to see that it runs.
 bench: $(VENV)/.bench-installed
 	$(BIN)/python -m benchmarks --json benchmarks/results.json $(BENCH)
 

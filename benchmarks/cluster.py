@@ -16,7 +16,8 @@ NOTES = (
     "tiles: two workers of one thread beside two threads of one process. Scheduler, workers and "
     "clients are programs of their own, which have compiled, connected and fitted the image "
     "before; each round has a seed, and so a palette, of its own. Bytes are what went through "
-    "the sockets."
+    "the sockets. Trimming: Dask's nanny sets MALLOC_TRIM_THRESHOLD_ for workers, as it does by "
+    "default, and glibc then maps and clears every array anew."
 )
 _ROUNDS = 3
 
@@ -25,8 +26,12 @@ def measure(scale: float, folder: Path) -> list[Row]:
     """Time them in `folder`, on an image of `scale` times 400 megapixels."""
     image = folder / "photo.tif"
     run_program("-m", "bigquant", "sample", str(image), "--megapixels", f"{400 * scale}", "-q")
-    with on_threads() as threads, on_cluster(folder, 2) as cluster:
-        clients = {"2 threads": threads, "2 workers": cluster}
+    with (
+        on_threads() as threads,
+        on_cluster(_made(folder / "first"), 2) as cluster,
+        on_cluster(_made(folder / "second"), 2, trimming=True) as trimming,
+    ):
+        clients = {"2 threads": threads, "2 workers": cluster, "2 workers, trimming": trimming}
         turns = {
             name: _Turns(client, image, folder / "out.zarr") for name, client in clients.items()
         }
@@ -38,6 +43,11 @@ def measure(scale: float, folder: Path) -> list[Row]:
     rows = [_row(name, answer, best["2 threads"]) for name, answer in best.items()]
     blanks = dict.fromkeys(rows[1])
     return [{**blanks, **row} for row in rows]
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 class _Turns:
@@ -69,5 +79,6 @@ def _row(name: str, answer: dict[str, Any], threads: dict[str, Any]) -> Row:
     if "scheduler" not in after:
         return row
     row["worker peak MB"] = max(worker["peak"] for worker in after["workers"]) / 1e6
-    row |= block_facts(before, after) | scheduler_facts(before, after)
+    load = scheduler_facts(before, after)
+    row |= block_facts(before, after) | {name: load[name] for name in ("tasks", "scheduler s")}
     return row | wire_facts(before, after)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -45,14 +46,19 @@ def on_threads() -> Iterator[Fits]:
 
 
 @contextmanager
-def on_cluster(folder: Path, n_workers: int) -> Iterator[Fits]:
-    """Start a scheduler, workers of one thread each, and a client that is connected to them."""
+def on_cluster(folder: Path, n_workers: int, *, trimming: bool = False) -> Iterator[Fits]:
+    """Start a scheduler, workers of one thread each, and a client that is connected to them.
+
+    Workers give memory back to the system at once if `trimming`, as Dask has it by default.
+    """
     with _scheduler(folder) as (address, scratch), ExitStack() as stack:
+        environment = {} if trimming else {"DASK_CONFIG": str(_untrimmed(scratch))}
         stack.enter_context(
             _program(
                 *("distributed.cli.dask_worker", address, "--nthreads", "1"),
                 *("--nworkers", str(n_workers), "--no-dashboard", "--host", "127.0.0.1"),
                 *("--local-directory", str(scratch), "--preload", "benchmarks.wire"),
+                **environment,
             )
         )
         yield _connected(stack, address, n_workers)
@@ -66,6 +72,14 @@ def on_dry_cluster(folder: Path, n_workers: int, seconds: float) -> Iterator[Fit
             _program("benchmarks.dry_workers", address, str(n_workers), str(seconds))
         )
         yield _connected(stack, address, n_workers)
+
+
+def _untrimmed(scratch: Path) -> Path:
+    """Write a configuration by which a nanny does not set the variable that it sets."""
+    path = scratch / "dask.yaml"
+    variables = {"MALLOC_TRIM_THRESHOLD_": None}
+    path.write_text(json.dumps({"distributed": {"nanny": {"pre-spawn-environ": variables}}}))
+    return path
 
 
 def _connected(stack: ExitStack, address: str, n_workers: int) -> Fits:
@@ -95,7 +109,7 @@ def _scheduler(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 @contextmanager
-def _program(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def _program(module: str, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Run a module as a program, and end it as one ends a service."""
     quiet = None if module == "benchmarks.fits" else subprocess.DEVNULL
     process = subprocess.Popen(
@@ -104,6 +118,7 @@ def _program(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE if quiet is None else quiet,
         stderr=quiet,
         text=True,
+        env=os.environ | environment,
     )
     try:
         yield process

@@ -83,15 +83,15 @@ def ask_workers(
 
 
 def ask_scheduler(client: Any, function: Callable[..., Any], *, seconds: float) -> Any:
-    """Call a function on the scheduler; None if it does not answer in time."""
+    """Call a function on the scheduler; the exception if it fails, or gives no answer in time."""
 
     async def ask() -> Any:
         return await asyncio.wait_for(client.run_on_scheduler(function), seconds)
 
     try:
         return client.sync(ask, callback_timeout=2 * seconds)
-    except Exception:  # noqa: BLE001 - whoever wants the result itself will hear of it
-        return None
+    except Exception as error:  # noqa: BLE001 - whoever waits for results will hear of it
+        return error
 
 
 def settle(task: str, busy: Callable[[], int]) -> None:
@@ -120,7 +120,7 @@ def _running_keys(client: Any) -> list[str]:
     if client.status != "running":
         return []
     pulse = ask_scheduler(client, take_pulse, seconds=_ANSWER_SECONDS)
-    if pulse is None:
+    if not isinstance(pulse, Pulse):
         return []
     answers = ask_workers(client, pulse.workers, _executing, seconds=_ANSWER_SECONDS)
     found = [keys for keys in answers.values() if isinstance(keys, list)]

@@ -115,8 +115,8 @@ class _Watch:
         """Raise a `BigquantError` if it will never end."""
         pulse = ask_scheduler(self.client, take_pulse, seconds=_ANSWER_SECONDS)
         now = time.monotonic()
-        if pulse is None:  # if the scheduler is lost, the client hears of it; not if it hangs
-            if now - self.heard > _SILENT_SECONDS:
+        if not isinstance(pulse, Pulse):  # if it is lost, the client hears of it; not if it hangs
+            if isinstance(pulse, TimeoutError) and now - self.heard > _SILENT_SECONDS:
                 raise BigquantError(
                     f"the scheduler at {_address(self.client)} does not answer any more: start it "
                     "anew, and run again"

@@ -82,7 +82,9 @@ def test_workers_give_the_same_and_never_import_what_only_fits_need(
         result.to_tiff(tmp_path / "out.tif")
         loaded = client.run(lambda: sorted(sys.modules))
         pids = set(client.run(os.getpid).values())
+        trimmed = set(client.run(os.environ.get, "MALLOC_TRIM_THRESHOLD_").values())
     assert len(pids - {os.getpid()}) == 2
+    assert trimmed == {None}
     assert any("bigquant.levels" in modules for modules in loaded.values())
     assert not any(HEAVY & set(modules) for modules in loaded.values())
     palette, labels = expected
