@@ -27,7 +27,7 @@ _EMPTY_SECONDS = 40
 _IDLE_SECONDS, _SURE = 15, 2
 #: Workers that say nothing are left to the scheduler for so long: it takes away their tasks. The
 #: scheduler itself may be busy for a while.
-_SILENT_SECONDS = 45
+_SILENT_SECONDS = 40
 #: Tries of a task that has failed, on another worker perhaps: disks and networks have moods.
 _RETRIES = 2
 _BIG, _NEVER = "distributed.admin.large-graph-warning-threshold", "1 TiB"
