@@ -174,7 +174,7 @@ def test_dask_takes_our_time_outs():
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=60
     )
-    assert done.stdout == "3 20\n", done.stderr
+    assert done.stdout == "3 12\n", done.stderr
 
 
 @pytest.mark.parametrize("python", PYTHONS)
