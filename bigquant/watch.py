@@ -20,14 +20,14 @@ from bigquant.asking import Pulse, ask_scheduler, ask_workers, computing_client,
 from bigquant.errors import BigquantError
 
 _LOOK_SECONDS = 2
-_ANSWER_SECONDS = 5
+_ANSWER_SECONDS = 6  # more than workers give a connection
 #: Without a worker for so long, there will be none.
 _EMPTY_SECONDS = 40
 #: Without progress for so long, it is looked into why; what is found twice is no accident.
 _IDLE_SECONDS, _SURE = 15, 2
 #: Workers that say nothing are left to the scheduler for so long: it takes away their tasks. The
 #: scheduler itself may be busy for a while.
-_SILENT_SECONDS = 40
+_SILENT_SECONDS = 38
 #: Tries of a task that has failed, on another worker perhaps: disks and networks have moods.
 _RETRIES = 2
 _BIG, _NEVER = "distributed.admin.large-graph-warning-threshold", "1 TiB"
@@ -135,9 +135,7 @@ class _Watch:
 
     def _look_into(self, pulse: Pulse, idle: float) -> None:
         workers = list(pulse.workers)
-        answers = ask_workers(
-            self.client, workers, probes.reach, workers, seconds=2 * _ANSWER_SECONDS
-        )
+        answers = ask_workers(self.client, workers, probes.reach, workers, seconds=_ANSWER_SECONDS)
         troubles = [
             f"worker {one} cannot connect to worker {other} ({why}): open the ports between "
             "workers, and run again"
