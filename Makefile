@@ -18,9 +18,12 @@ test: $(VENV)/.tests-installed
 test-slow: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest -m "slow and not cluster"
 
+# What took too long on a busy machine is tried once more; what came out wrong is not.
+AGAIN = --reruns 1 --only-rerun TimeoutExpired --only-rerun "in vain" --only-rerun "has not ended"
+
 # As root on Debian, whose packages it installs; builds an image, so it needs the network.
 test-cluster: $(VENV)/.tests-installed
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m cluster $(AGAIN)
 
 # About three quarters of an hour, and 15 GB of disk; with BENCH="--scale 0.002" to see that it runs.
 bench: $(VENV)/.bench-installed
