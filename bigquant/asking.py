@@ -6,13 +6,16 @@ import asyncio
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import dask
 
 _SETTLE_SECONDS = 30
+#: Parts of the names of tasks: passes over blocks, merges, fits.
+_OURS = ("-block", "merge-counts", "fit-")
 #: That a worker or the scheduler has to answer a question.
 _ANSWER_SECONDS = 5
 
@@ -24,6 +27,22 @@ def current_client() -> Any:
     from distributed.client import _get_global_client  # noqa: PLC0415
 
     return _get_global_client()
+
+
+@contextmanager
+def chosen(client: Any) -> Iterator[None]:
+    """Let a client compute to the end of the block, or fail.
+
+    Dask forgets one that is closed, as it is when its scheduler is lost, and computes by itself.
+    """
+    _chosen.append(client)
+    try:
+        yield
+    finally:
+        _chosen.remove(client)
+
+
+_chosen: list[Any] = []
 
 
 def computing_client() -> Any:
@@ -38,6 +57,8 @@ def computing_client() -> Any:
 
     if getattr(thread_state, "key", None):
         return None
+    if _chosen:
+        return _chosen[-1]
     owner = getattr(dask.base.get_scheduler(), "__self__", None)
     return owner if isinstance(owner, Client) else None
 
@@ -63,30 +84,36 @@ def ask_workers(
     Returns
     -------
     dict
-        By address: what the function returned, the exception that it raised, or a `TimeoutError`.
+        By address: what the function returned, the exception that it raised, or an `OSError`, such
+        as a `TimeoutError`, if it was not reached or did not answer.
     """
 
     async def ask(address: str) -> Any:
         options = {"workers": [address], "on_error": "return"}
         try:
             answers = await asyncio.wait_for(client.run(function, *arguments, **options), seconds)
-        except (OSError, TimeoutError) as error:
+        except OSError as error:
             return error
-        return answers.get(address, TimeoutError("it has left"))
+        return answers[address]
 
     async def ask_all() -> dict[str, Any]:
         return dict(zip(asked, await asyncio.gather(*map(ask, asked)), strict=True))
 
     asked = list(addresses)
-    answers: dict[str, Any] = client.sync(ask_all, callback_timeout=2 * seconds)
+    try:
+        answers: dict[str, Any] = client.sync(ask_all, callback_timeout=2 * seconds)
+    except Exception as error:  # noqa: BLE001 - the client may be closed by now
+        return dict.fromkeys(asked, error)
     return answers
 
 
-def ask_scheduler(client: Any, function: Callable[..., Any], *, seconds: float) -> Any:
+def ask_scheduler(
+    client: Any, function: Callable[..., Any], *arguments: Any, seconds: float
+) -> Any:
     """Call a function on the scheduler; the exception if it fails, or gives no answer in time."""
 
     async def ask() -> Any:
-        return await asyncio.wait_for(client.run_on_scheduler(function), seconds)
+        return await asyncio.wait_for(client.run_on_scheduler(function, *arguments), seconds)
 
     try:
         return client.sync(ask, callback_timeout=2 * seconds)
@@ -119,15 +146,21 @@ def _running_keys(client: Any) -> list[str]:
     """List the tasks that workers are on; of those that do not answer nothing can be said."""
     if client.status != "running":
         return []
-    pulse = ask_scheduler(client, take_pulse, seconds=_ANSWER_SECONDS)
-    if not isinstance(pulse, Pulse):
+    processing = ask_scheduler(client, _processing, seconds=_ANSWER_SECONDS)
+    if not isinstance(processing, dict):
         return []
-    answers = ask_workers(client, pulse.workers, _executing, seconds=_ANSWER_SECONDS)
+    answers = ask_workers(client, processing, executing, seconds=_ANSWER_SECONDS)
     found = [keys for keys in answers.values() if isinstance(keys, list)]
-    return [*pulse.processing, *itertools.chain(*found)]
+    return [*itertools.chain(*processing.values(), *found)]
 
 
-def _executing(dask_worker: Any) -> list[str]:
+def _processing(dask_scheduler: Any) -> dict[str, list[str]]:
+    workers = dask_scheduler.workers.values()
+    return {each.address: [str(task.key) for task in each.processing] for each in workers}
+
+
+def executing(dask_worker: Any) -> list[str]:
+    """Tell, on a worker, which tasks it is on."""
     return [str(state.key) for state in dask_worker.state.executing]
 
 
@@ -138,26 +171,22 @@ class Pulse:
     Parameters
     ----------
     pending : int
-        Tasks that are not finished.
+        Tasks of bigquant that are not finished; those of others tell nothing of ours.
     workers : Mapping
         Status of each worker, "running", "paused" and so on, by its address.
-    processing : tuple of str
-        Keys of the tasks that workers have.
     """
 
     pending: int
     workers: Mapping[str, str]
-    processing: tuple[str, ...]
 
 
 def take_pulse(dask_scheduler: Any) -> Pulse:
     """Tell, on the scheduler, how it goes."""
-    counts = task_counts(dask_scheduler).values()
-    states = dask_scheduler.workers.values()
+    groups = task_counts(dask_scheduler).items()
+    ours = [counts for name, counts in groups if any(part in name for part in _OURS)]
     return Pulse(
-        sum(total - done for done, total in counts),
-        {state.address: state.status.name for state in states},
-        tuple(str(task.key) for state in states for task in state.processing),
+        sum(total - done for done, total in ours),
+        {each.address: each.status.name for each in dask_scheduler.workers.values()},
     )
 
 

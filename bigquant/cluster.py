@@ -7,14 +7,14 @@ import logging
 import signal
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import dask
 
-from bigquant.asking import current_client
+from bigquant.asking import chosen, current_client
 from bigquant.errors import InputError, one_line
 
 _log = logging.getLogger(__name__)
@@ -55,19 +55,34 @@ def running_on(
         with dask.config.set(scheduler="threads"):
             yield None
         return
+    options = {"threads_per_worker": threads_per_worker, "memory_limit": memory_limit or "auto"}
+    # a client that closes because its scheduler is lost leaves what it has set
+    with dask.config.set(scheduler=None), _connected(address, workers, options) as client:
+        _log.info(
+            "running on the cluster at %s, dashboard %s",
+            client.scheduler.address,
+            client.dashboard_link,
+        )
+        with chosen(client):
+            yield client
+
+
+@contextmanager
+def _connected(
+    address: str | None, workers: int | None, options: Mapping[str, Any]
+) -> Iterator[Any]:
+    """Start a local cluster, or find the one at an address."""
     from distributed import Client, LocalCluster  # noqa: PLC0415 - takes a second to import
 
     if workers is not None:
         with _deaf_to_interrupts(), dask.config.set({_TRIMMING: None}):
             local = LocalCluster(
                 n_workers=workers,
-                threads_per_worker=threads_per_worker,
-                memory_limit=memory_limit or "auto",
                 dashboard_address=":0",  # any free port: 8787 may be taken
                 silence_logs=logging.CRITICAL,
+                **options,
             )
         with local, Client(local) as client:
-            _log.info("running on %d local processes, dashboard %s", workers, local.dashboard_link)
             yield client
         return
     try:
@@ -78,7 +93,6 @@ def running_on(
             half_made.close(timeout=1)
         raise InputError(_not_connected(address, error)) from error
     with client:
-        _log.info("running on the cluster at %s, dashboard %s", address, client.dashboard_link)
         yield client
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bigquant.atomic import clear
-from bigquant.errors import BigquantError, InputError
+from bigquant.errors import BigquantError, ClusterLost, InputError
 from bigquant.inputs import format_of
 from bigquant.jobs import Job, Written
 from bigquant.ledger import Plan
@@ -155,6 +155,8 @@ def _write_all(
                     clear(target)
                 else:
                     palette = _write(job, name, result)
+            except ClusterLost:  # it would be the same for all that follow
+                raise
             except BigquantError as error:
                 if job.strict:
                     raise

@@ -39,7 +39,10 @@ def doctor(names: tuple[str, ...], outputs: tuple[str, ...], as_json: bool, **ch
     place = options.place(chosen)
     if not any(place.values()):
         raise InputError("no cluster to look at: give --scheduler ADDRESS, or --workers N")
-    inputs, reading = options.several(names, chosen) if names else ([], {})
+    inputs: list[str] = []
+    reading = options.reading_options(chosen)
+    if names:
+        inputs, reading = options.several(names, chosen)
     with running_on(**place):
         found = preflight.doctor(inputs, outputs, **reading)
     with printing():

@@ -19,6 +19,10 @@ class ClusterError(InputError):
         return "; ".join(map(str, self.args))
 
 
+class ClusterLost(BigquantError):
+    """A cluster that cannot go on: whatever else is to be done will not be done on it either."""
+
+
 class BandsNeeded(InputError):
     """An image does not say which of its bands are red, green and blue."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,7 @@ from dask.utils import format_bytes
 from distributed.versions import get_versions
 
 from bigquant import probes, remote
-from bigquant.asking import ask_workers
+from bigquant.asking import ask_scheduler, ask_workers
 from bigquant.fingerprint import Fingerprint
 
 #: Of what results, and whether a worker starts a task at all, depend on.
@@ -21,6 +23,8 @@ _PACKAGES = ("bigquant", "dask", "distributed", "numpy", "numba")
 #: more than workers give a connection.
 _SECONDS, _LEAST_SECONDS = 12, 5
 _JOIN_SECONDS = 3
+#: Lines of one check; more would say the same of more workers.
+_SHOWN = 5
 #: What a worker holds before it does anything, with all that tasks import.
 _WORKER_BYTES = 240 << 20
 #: Share of its memory limit at which a worker stops taking tasks, unless Dask is told otherwise.
@@ -75,14 +79,14 @@ class Examination:
         )
 
     def _find_workers(self) -> Mapping[str, Any]:
-        try:
+        with suppress(TimeoutError):  # those that are paused, say, are not waited for in vain
             self.client.wait_for_workers(1, timeout=_JOIN_SECONDS)
-        except TimeoutError:
+        found: Mapping[str, Any] = self.client.scheduler_info()["workers"]
+        if not found:
             self.failures.append(
                 f"the cluster at {self.address} has no workers: start some (dask worker "
-                f"{self.address}), and run again"
+                f"{self.address}), at least one of an adaptive cluster, and run again"
             )
-        found: Mapping[str, Any] = self.client.scheduler_info()["workers"]
         return found
 
     def check_memory(self) -> None:
@@ -116,45 +120,49 @@ class Examination:
             if isinstance(answer, dict)
             and (difference := _compare_versions(ours, answer["packages"]))
         }
-        scheduler = self.client.run_on_scheduler(get_versions, _PACKAGES)["packages"]
-        if difference := _compare_versions(ours, scheduler):
+        seconds = _LEAST_SECONDS
+        scheduler = ask_scheduler(self.client, get_versions, _PACKAGES, seconds=seconds)
+        if not isinstance(scheduler, dict):
+            self.failures.append(f"the scheduler at {self.address} does not answer in time")
+        elif difference := _compare_versions(ours, scheduler["packages"]):
             self.failures.append(f"the scheduler at {self.address} {difference}")
         self._note("versions", wrong | self._silent(answers))
 
     def ask(self, questions: probes.Questions) -> None:
         """Ask all that needs bigquant on the workers."""
         names = {address: f"worker-{number}" for number, address in enumerate(self.workers)}
-        everybody = ["client", *names.values()]
-        options = questions.options
+        options, outputs = questions.options, questions.outputs
         try:
-            for folder in questions.outputs:
+            for folder in outputs:
                 probes.leave_mark(folder, questions.token, "client", options)
             answers = self._ask(probes.answer, questions, names)
-            links = self._ask(probes.reach, list(self.workers))
-            found = {one: each for one, each in answers.items() if isinstance(each, probes.Answers)}
-            unseen = {
-                one: {
-                    folder
-                    for folder in questions.outputs
-                    if not probes.has_mark(folder, questions.token, names[one], options)
-                }
-                for one in found
-            }
+            left = {each: probes.find_marks(each, questions.token, options) for each in outputs}
         except OSError as error:
-            where = " ".join(map(remote.public, questions.outputs))
+            where = " ".join(map(remote.public, outputs))
             self.failures.append(f"{where}: this client cannot write there: {error.strerror}")
             return
         finally:
-            for folder in questions.outputs:
-                probes.remove_marks(folder, questions.token, everybody, options)
-        self._note("inputs", self._compare_inputs(questions, found) | self._silent(answers))
+            for folder in outputs:
+                probes.remove_marks(folder, questions.token, options)
+        links = self._ask(probes.reach, list(self.workers))
+        found = {one: each for one, each in answers.items() if isinstance(each, probes.Answers)}
+        unseen = {
+            one: [folder for folder in outputs if names[one] not in left[folder]] for one in found
+        }
+        self._note("inputs", _compare_inputs(questions, found) | self._silent(answers))
         self._note("outputs", _compare_outputs(found, unseen))
-        self._note("scratch", {one: _scratch(each) for one, each in found.items() if each.scratch})
+        self._note(
+            "scratch", {one: _scratch(each.scratch) for one, each in found.items() if each.scratch}
+        )
         self._note("links", self._compare_links(links) | self._silent(links))
 
     def _ask(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         seconds = max(_LEAST_SECONDS, self.give_up - time.monotonic())
-        return ask_workers(self.client, self.workers, function, *arguments, seconds=seconds)
+        answers = ask_workers(self.client, self.workers, function, *arguments, seconds=seconds)
+        if any(isinstance(answer, Exception) for answer in answers.values()):
+            still = self.client.scheduler_info()["workers"]  # one may have left, as they do
+            self.workers = {one: worker for one, worker in self.workers.items() if one in still}
+        return {one: answers[one] for one in self.workers}
 
     def _silent(self, answers: Mapping[str, Any]) -> dict[str, str]:
         """Say of workers that failed to answer why, as far as that is known."""
@@ -165,18 +173,6 @@ class Examination:
             for address, answer in answers.items()
             if isinstance(answer, Exception)
         }
-
-    def _compare_inputs(
-        self, questions: probes.Questions, found: Mapping[str, probes.Answers]
-    ) -> dict[str, str]:
-        wrong = {}
-        for path in questions.inputs:
-            ours = probes.open_input(path, questions.options)
-            for address, each in found.items():
-                theirs = each.inputs[path]
-                if theirs != ours and address not in wrong:
-                    wrong[address] = _differs(remote.public(path), ours, theirs)
-        return wrong
 
     def _compare_links(self, links: Mapping[str, Any]) -> dict[str, str]:
         return {
@@ -192,12 +188,14 @@ class Examination:
         alike: dict[str, list[str]] = {}
         for address, text in wrong.items():
             alike.setdefault(text, []).append(address)
-        for text, addresses in alike.items():
+        for text, addresses in list(alike.items())[:_SHOWN]:
             first = addresses[0]
             host = self.hosts.get(first) or self.workers[first]["host"]
             others = f" (and {len(addresses) - 1} more)" if len(addresses) > 1 else ""
             self.failures.append(f"worker {first} on {host}{others} {text}")
-        if not wrong and not self.failures:
+        if len(alike) > _SHOWN:
+            self.failures.append(f"{len(alike) - _SHOWN} more workers fail in {check}")
+        if self.workers and not wrong:
             self.passed.append(check)
 
 
@@ -229,13 +227,27 @@ def _differs(path: str, ours: Fingerprint | str, theirs: Fingerprint | str) -> s
     )
 
 
+def _compare_inputs(
+    questions: probes.Questions, found: Mapping[str, probes.Answers]
+) -> dict[str, str]:
+    options = questions.options
+    with ThreadPoolExecutor(len(questions.inputs) or 1) as pool:  # each is some round trips
+        ours = list(pool.map(lambda path: probes.open_input(path, options), questions.inputs))
+    wrong = {}
+    for path, here in zip(questions.inputs, ours, strict=True):
+        for address, each in found.items():
+            if each.inputs[path] != here and address not in wrong:
+                wrong[address] = _differs(remote.public(path), here, each.inputs[path])
+    return wrong
+
+
 def _compare_outputs(
-    found: Mapping[str, probes.Answers], unseen: Mapping[str, set[str]]
+    found: Mapping[str, probes.Answers], unseen: Mapping[str, list[str]]
 ) -> dict[str, str]:
     wrong = {}
     for address, each in found.items():
-        for folder in sorted(unseen[address]):
-            why = each.outputs.get(folder, "writes what this client does not see")
+        for folder in unseen[address]:
+            why = each.outputs[folder] or "writes what this client does not see"
             wrong[address] = (
                 f"{why}: {remote.public(folder)}: choose a folder that all workers share with "
                 "this client, or a URL such as s3://..."
@@ -243,9 +255,8 @@ def _compare_outputs(
     return wrong
 
 
-def _scratch(each: probes.Answers) -> str:
-    why = next(iter(each.scratch.values()))  # workers have a folder of their own each
-    return (
+def _scratch(why: str) -> str:
+    return (  # workers have a folder of their own each
         f"cannot write its scratch folder ({why}): start it with --local-directory, "
         "and TMPDIR set, where it can"
     )

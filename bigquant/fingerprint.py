@@ -30,7 +30,7 @@ class Fingerprint:
     size: int
     mtime_ns: int
     version: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def take(cls, path: str, options: Mapping[str, Any] | None = None) -> Fingerprint:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bigquant.bands import split_channels
 from bigquant.colorcounts import ColorHistogram
-from bigquant.errors import BigquantError
+from bigquant.errors import BigquantError, ClusterLost
 from bigquant.planes import map_pixels
 from bigquant.watch import compute, persist, release
 
@@ -182,10 +182,14 @@ def count_images(
     for numbers in _batches(images):
         try:
             parts.append(_awaited([images[n] for n in numbers], [sides[n] for n in numbers]))
+        except ClusterLost:
+            raise
         except BigquantError:
             for number in numbers:  # find out which
                 try:
                     parts.append(_awaited([images[number]], [sides[number]]))
+                except ClusterLost:
+                    raise
                 except BigquantError as error:
                     failures[number] = error
     if not parts:

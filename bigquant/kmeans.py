@@ -239,7 +239,7 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         parameters = self.get_params() | {
             "algorithm": "full",
             # upstream compares tol with the squared shift as it is
-            "tol": self.tol * float(rows.var(axis=0, dtype=np.float64).mean().compute()),
+            "tol": self.tol * float(compute(rows.var(axis=0, dtype=np.float64).mean())[0]),
         }
         model = dask_ml.cluster.KMeans(**parameters).fit(rows)
         self.cluster_centers_ = np.asarray(model.cluster_centers_, np.float64)
@@ -248,7 +248,7 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         errors = map_pixels(
             _squared_errors, rows, self.cluster_centers_, token="errors", dtype=np.float64
         )
-        self.inertia_ = float(errors.sum().compute())
+        self.inertia_ = float(compute(errors.sum())[0])
 
 
 def image_rows(image: da.Array, channels: int) -> da.Array:

@@ -13,11 +13,13 @@ from bigquant.asking import computing_client
 from bigquant.errors import ClusterError, InputError
 from bigquant.examination import CheckUp, Examination
 from bigquant.image import Image
-from bigquant.inputs import folder_of
+from bigquant.inputs import folder_of, format_of
 from bigquant.inspection import needed_memory
 from bigquant.read import open_image
 from bigquant.zarr_reader import find_document
 
+#: Inputs that every worker opens; of more every n-th.
+_LOOKED_AT = 32
 _log = logging.getLogger(__name__)
 
 
@@ -84,7 +86,7 @@ def _examine(
         paths.append(os.fspath(mask))
     examination = Examination(client, max(map(needed_memory, images), default=0))
     questions = probes.Questions(
-        tuple(_document(path, options) for path in paths),
+        tuple(_document(path, options) for path in paths[:: -(-len(paths) // _LOOKED_AT) or 1]),
         tuple(dict.fromkeys(_folder(os.fspath(path)) for path in outputs)),
         f"probe-{uuid.uuid4().hex}",
         dict(options),
@@ -115,5 +117,9 @@ def _document(path: str, options: Mapping[str, Any]) -> str:
 
 
 def _folder(path: str) -> str:
+    """Name the folder that an output comes to lie in: itself, if it is one."""
     path = remote.local_path(path) or path
-    return folder_of(path) if remote.is_url(path) else folder_of(os.path.abspath(path))
+    if remote.is_url(path):
+        return folder_of(path) if format_of(path) else path.rstrip("/")
+    path = os.path.abspath(path)
+    return path if format_of(path) is None and os.path.isdir(path) else folder_of(path)

@@ -16,8 +16,15 @@ import dask
 from dask.utils import format_bytes
 
 from bigquant import probes
-from bigquant.asking import Pulse, ask_scheduler, ask_workers, computing_client, take_pulse
-from bigquant.errors import BigquantError
+from bigquant.asking import (
+    Pulse,
+    ask_scheduler,
+    ask_workers,
+    computing_client,
+    executing,
+    take_pulse,
+)
+from bigquant.errors import BigquantError, ClusterLost
 
 _LOOK_SECONDS = 2
 _ANSWER_SECONDS = 6  # more than workers give a connection
@@ -63,7 +70,7 @@ def persist(collection: Any) -> Any:
     client = computing_client()
     if client is None:
         return collection.persist()
-    with dask.config.set({_BIG: _NEVER}):
+    with _explained(client), dask.config.set({_BIG: _NEVER}):
         return client.persist(collection, retries=_RETRIES)
 
 
@@ -109,6 +116,7 @@ class _Watch:
     heard: float = field(default_factory=time.monotonic)
     progressed: float = field(default_factory=time.monotonic)
     staffed: float = field(default_factory=time.monotonic)
+    next_look: float = field(default_factory=lambda: time.monotonic() + _IDLE_SECONDS)
     found: dict[str, int] = field(default_factory=dict)
 
     def look(self) -> None:
@@ -117,8 +125,8 @@ class _Watch:
         now = time.monotonic()
         if not isinstance(pulse, Pulse):  # if it is lost, the client hears of it; not if it hangs
             if isinstance(pulse, TimeoutError) and now - self.heard > _SILENT_SECONDS:
-                raise BigquantError(
-                    f"the scheduler at {_address(self.client)} does not answer any more: start it "
+                raise ClusterLost(
+                    f"the scheduler{_where(self.client)} does not answer any more: start it "
                     "anew, and run again"
                 )
             return
@@ -126,11 +134,11 @@ class _Watch:
         if pulse.workers:
             self.staffed = now
         elif now - self.staffed > _EMPTY_SECONDS:
-            raise BigquantError(_no_workers(_address(self.client)))
+            raise ClusterLost(_no_workers(_where(self.client)))
         if pulse.pending < self.fewest:  # tasks that are done again are no progress
             self.fewest, self.progressed = pulse.pending, now
-            self.found = {}
-        if pulse.workers and now - self.progressed > _IDLE_SECONDS:
+            self.found, self.next_look = {}, now + _IDLE_SECONDS
+        if pulse.workers and now > self.next_look:
             self._look_into(pulse, now - self.progressed)
 
     def _look_into(self, pulse: Pulse, idle: float) -> None:
@@ -147,50 +155,63 @@ class _Watch:
         silent = [one for one, answer in answers.items() if isinstance(answer, TimeoutError)]
         if silent and idle > _SILENT_SECONDS:
             troubles.append(f"worker {silent[0]} does not answer any more: end it, and run again")
-        if not silent and "running" not in pulse.workers.values():
+        if idle > _SILENT_SECONDS and self._are_paused(pulse):
             troubles.append(
                 f"every worker is paused, {workers[0]} for one: give them more memory "
                 "(--memory-limit), or fewer threads each, and run again"
             )
+        if not troubles and not silent:  # they are at it: a fit may take minutes
+            self.next_look = time.monotonic() + _IDLE_SECONDS
         self.found = {trouble: self.found.get(trouble, 0) + 1 for trouble in troubles}
         for trouble, times in self.found.items():
             if times >= _SURE:
-                raise BigquantError(trouble)
+                raise ClusterLost(trouble)
+
+    def _are_paused(self, pulse: Pulse) -> bool:
+        """Tell if no worker takes tasks, and none is on one that it took before."""
+        if set(pulse.workers.values()) != {"paused"}:
+            return False
+        answers = ask_workers(self.client, pulse.workers, executing, seconds=_ANSWER_SECONDS)
+        return not any(answer for answer in answers.values() if isinstance(answer, list))
 
 
 @contextmanager
 def _explained(client: Any) -> Iterator[None]:
     """Turn what a cluster raises of itself into errors that say what to do."""
     from distributed import CancelledError, KilledWorker  # noqa: PLC0415
+    from distributed.client import ClosedClientError  # noqa: PLC0415
     from distributed.comm import CommClosedError  # noqa: PLC0415
     from distributed.scheduler import NoWorkerError  # noqa: PLC0415
 
-    address = _address(client)
+    where = _where(client)
     try:
         yield
     except KilledWorker as error:
         last = error.last_worker
+        memory = f"{format_bytes(last.memory_limit)} of" if last.memory_limit else "all"
+        deaths = error.allowed_failures + 1
         raise BigquantError(
-            f"a task has ended {error.allowed_failures + 1} workers, the last of them "
-            f"{last.address}, which may use {format_bytes(last.memory_limit)} of memory with "
-            f"{last.nthreads} threads: if their logs tell of memory, start workers with more "
-            "(--memory-limit), or with fewer threads each, and run again"
+            f"a task has ended {deaths} worker{'s' * (deaths > 1)}, the last of them "
+            f"{last.address}, which may use {memory} memory for {last.nthreads} "
+            f"thread{'s' * (last.nthreads > 1)}: if the logs tell of memory, start workers with "
+            "more (--memory-limit), or with fewer threads each, and run again"
         ) from error
     except NoWorkerError as error:  # where Dask is told how long to wait for one
-        raise BigquantError(_no_workers(address)) from error
-    except (CancelledError, CommClosedError) as error:
-        raise BigquantError(
-            f"the scheduler at {address} has dropped this work: it was started anew, or the "
+        raise ClusterLost(_no_workers(where)) from error
+    except (CancelledError, ClosedClientError, CommClosedError) as error:
+        raise ClusterLost(
+            f"the scheduler{where} has dropped this work: it was started anew, or the "
             "connection to it was lost: see that it runs, and run again"
         ) from error
 
 
-def _no_workers(address: str) -> str:
+def _no_workers(where: str) -> str:
     return (
-        f"the cluster at {address} has no workers: see in their logs why they ended, start some "
+        f"the cluster{where} has no workers: see in their logs why they ended, start some "
         "(dask worker), and run again"
     )
 
 
-def _address(client: Any) -> str:
-    return str(client.scheduler.address) if client.scheduler else "an address that is gone"
+def _where(client: Any) -> str:
+    """Say where a cluster is, unless that is known no more."""
+    return f" at {client.scheduler.address}" if client.scheduler else ""

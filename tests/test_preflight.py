@@ -44,11 +44,11 @@ def on_workers(monkeypatch):
     """Put a function in the place of another, where it is called by a worker."""
 
     def replace(module, name, other):
-        ours, here = getattr(module, name), threading.current_thread()
+        ours = getattr(module, name)
 
         def either(*arguments):
-            chosen = ours if threading.current_thread() is here else other
-            return chosen(*arguments)
+            is_worker = threading.current_thread().name.startswith("asyncio")
+            return (other if is_worker else ours)(*arguments)
 
         monkeypatch.setattr(module, name, either)
 
@@ -193,12 +193,15 @@ def test_an_input_that_is_another_on_workers(client, photo, on_workers):
     assert f"sees another file as {photo} ({photo.stat().st_size} bytes, here " in failure
 
 
-@pytest.mark.parametrize("which", ["has_mark", "leave_mark"])
+@pytest.mark.parametrize("which", ["find_marks", "leave_mark"])
 def test_a_folder_that_workers_do_not_share(which, client, tmp_path, on_workers):
     """They see nothing of the client's, or the client nothing of theirs."""
-    on_workers(probes, which, lambda *_: False)
+    on_workers(probes, which, lambda *_: set())
     (failure,) = bigquant.doctor([], [tmp_path / "out.tif"]).failures
-    words = {"has_mark": "does not see what this client", "leave_mark": "what this client does not"}
+    words = {
+        "find_marks": "does not see what this client",
+        "leave_mark": "what this client does not",
+    }
     assert words[which] in failure
     assert f"{tmp_path}: choose a folder that all workers share" in failure
     assert not list(tmp_path.iterdir())
@@ -211,6 +214,26 @@ def test_a_folder_that_workers_may_not_write(client, tmp_path, on_workers):
     on_workers(probes, "leave_mark", refuse)
     (failure,) = bigquant.doctor([], [tmp_path / "out.tif"]).failures
     assert "cannot write there (Read-only file system)" in failure
+
+
+def test_a_folder_that_this_client_cannot_write(client, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    (failure,) = bigquant.doctor([], [tmp_path / "file/out.tif"]).failures
+    assert failure == f"{tmp_path}/file: this client cannot write there: Not a directory"
+
+
+def test_an_output_that_is_a_folder_is_looked_at_itself(client, tmp_path):
+    assert preflight._folder(str(tmp_path)) == str(tmp_path)
+    assert preflight._folder(str(tmp_path / "out.zarr")) == str(tmp_path)
+    assert preflight._folder("s3://bucket/folder/") == "s3://bucket/folder"
+    assert preflight._folder("s3://bucket/out.zarr") == "s3://bucket"
+
+
+def test_of_many_inputs_some_are_looked_at(client, photo, on_workers):
+    seen = []
+    on_workers(probes, "open_input", lambda path, _: seen.append(path) or "no")
+    bigquant.doctor([photo] * 100)
+    assert len(seen) == 2 * 25
 
 
 def test_scratch_space_that_cannot_be_written(client, on_workers):
@@ -258,7 +281,7 @@ def test_behind_a_url_marks_are_left_and_removed(client, s3_options, china):
 
 def test_fit_tells_all_that_is_wrong(cluster, photo, tmp_path, capfd, on_workers):
     on_workers(probes, "open_input", lambda *_: "No such file or directory")
-    on_workers(probes, "has_mark", lambda *_: False)
+    on_workers(probes, "find_marks", lambda *_: set())
     words = ["fit", str(photo), "-o", str(tmp_path / "out.zarr")]
     assert main([*words, "--scheduler", cluster.scheduler_address]) == 2
     lines = capfd.readouterr().err.splitlines()

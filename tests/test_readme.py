@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from distributed import LocalCluster
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
@@ -17,11 +18,20 @@ def workplace(tmp_path_factory):
     return tmp_path_factory.mktemp("readme"), {}
 
 
+@pytest.fixture(scope="module")
+def address():
+    """Of a cluster, which the README has on a host."""
+    options = {"processes": False, "protocol": "tcp", "memory_limit": 0, "dashboard_address": ":0"}
+    with LocalCluster(n_workers=1, threads_per_worker=2, **options) as cluster:
+        yield cluster.scheduler_address
+
+
 @pytest.mark.parametrize(("language", "code"), BLOCKS, ids=[code[:40] for _, code in BLOCKS])
-def test_a_block_runs_as_written(workplace, language, code, monkeypatch):
+def test_a_block_runs_as_written(workplace, address, language, code, monkeypatch):
     folder, names = workplace
     monkeypatch.chdir(folder)
-    code = code.replace("--megapixels 100", "--megapixels 6")  # all else stands as it does there
+    code = code.replace("--megapixels 100", "--megapixels 6")
+    code = code.replace("tcp://host:8786", address)  # all else stands as it does there
     if language == "python":
         exec(code, names)  # noqa: S102
         return

@@ -19,6 +19,8 @@ from distributed import Client, LocalCluster
 
 import bigquant
 from bigquant import asking, probes, watch
+from bigquant.cluster import running_on
+from bigquant.errors import ClusterLost
 from bigquant.watch import compute
 
 OPTIONS = {"processes": False, "dashboard_address": None, "threads_per_worker": 1}
@@ -172,19 +174,20 @@ def test_slow_tasks_are_waited_for(client, impatient):
 
 
 def test_a_worker_that_has_stopped(impatient, monkeypatch):
-    monkeypatch.setattr(watch, "_ANSWER_SECONDS", 0.5)
-    with LocalCluster(n_workers=1, **OPTIONS | {"processes": True}) as one, Client(one) as client:
-        (pid,) = client.run(os.getpid).values()
+    monkeypatch.setattr(watch, "_ANSWER_SECONDS", 6)
+    options = OPTIONS | {"processes": True}
+    with LocalCluster(n_workers=2, **options) as two, Client(two) as client:
+        (address, pid), _ = client.run(os.getpid).items()
         os.kill(pid, signal.SIGSTOP)
-        try:
-            with pytest.raises(bigquant.BigquantError, match=r"tcp://\S+ does not answer any more"):
+        try:  # not the other one, which cannot connect to it
+            with pytest.raises(bigquant.BigquantError, match=f"{address} does not answer any more"):
                 compute(NAPPING)
         finally:
             os.kill(pid, signal.SIGCONT)
 
 
 def test_paused_workers_want_memory(impatient, monkeypatch, client):
-    paused = asking.Pulse(1, {"tcp://h:1": "paused"}, ())
+    paused = asking.Pulse(1, {"tcp://h:1": "paused"})
     monkeypatch.setattr(watch, "ask_scheduler", lambda *_, **__: paused)
     monkeypatch.setattr(watch, "ask_workers", lambda *_, **__: {"tcp://h:1": {}})
     words = "every worker is paused, tcp://h:1 for one: give them more memory"
@@ -203,8 +206,8 @@ def test_a_task_that_ends_its_workers():
     ):
         compute(ending)
     words = str(caught.value)
-    assert words.startswith("a task has ended 1 workers, the last of them tcp://127.0.0.1:")
-    assert "which may use 1.00 GiB of memory with 1 threads: if their logs tell of memory" in words
+    assert words.startswith("a task has ended 1 worker, the last of them tcp://127.0.0.1:")
+    assert "which may use 1.00 GiB of memory for 1 thread: if the logs tell of memory" in words
 
 
 def test_a_scheduler_that_is_lost():
@@ -220,3 +223,23 @@ def test_a_scheduler_that_is_lost():
                 assert client.status != "running"
         finally:
             scheduler.kill()
+
+
+def test_what_a_lost_cluster_was_to_do_is_not_done_here(cluster, china):
+    """Dask would forget the client, and go on with threads of its own."""
+    with running_on(cluster.scheduler_address) as client:
+        client.close()
+        for work in (lambda: compute(NAPPING), lambda: bigquant.quantize(china, 4)):
+            with pytest.raises(ClusterLost, match="has dropped this work"):
+                work()
+
+
+def test_a_lost_cluster_is_no_fault_of_an_image(china, monkeypatch):
+    """Else each of a thousand images would be tried, and wait for workers."""
+
+    def lose(*_):
+        raise ClusterLost("no workers")
+
+    monkeypatch.setattr("bigquant.histogram.compute", lose)
+    with pytest.raises(ClusterLost):
+        bigquant.quantize([china, china], 4)
