@@ -173,7 +173,12 @@ class StoredBands:
         if _is_streamed(self.page):
             return _Streamed(_Stored(self.source, offset, count), self.page, tall)
         (data,) = self.source.read([(offset, count)])
-        return _Decoded(self.decode(data, index, **decoder_options(self.page))[0][0])
+        try:
+            return _Decoded(self.decode(data, index, **decoder_options(self.page))[0][0])
+        except DamagedError as error:  # a decoder does not know whose data they are
+            raise DamagedError(
+                f"{self.source.path}: tile or strip {index} is damaged ({error})"
+            ) from error
 
     def _read_row(self, opened: list[list[_Rows]], count: int) -> NDArray[Any]:
         width = self.page.imagewidth

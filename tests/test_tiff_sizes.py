@@ -147,3 +147,18 @@ def test_a_jpeg_2000_strip_has_a_limit_of_its_own(tmp_path):
     write_tile(path, data, 34712, shape=(14000, 14000, 3), **options)
     with refused(path, words=r"decodes to 560 MiB \(limit 512\)"):
         bigquant.open_image(path)
+
+
+def test_a_strip_that_is_decoded_at_once_says_whose_it_is(tmp_path):
+    """Of so many samples that it is unpacked first, and its codec makes three."""
+    path = tmp_path / "photo.tif"
+    pixels = np.zeros((40, 50, 3), np.uint8)
+    tifffile.imwrite(path, pixels, photometric="rgb", compression="webp", rowsperstrip=40)
+    with tifffile.TiffFile(path) as tif:
+        place = tif.pages[0].tags["SamplesPerPixel"].valueoffset
+    with open(path, "r+b") as file:
+        file.seek(place)
+        file.write(struct.pack("<H", 33795))
+    with pytest.raises(bigquant.BigquantError) as caught:
+        bigquant.open_image(path, bands=(1,)).compute()
+    assert str(caught.value).startswith(f"{path}: tile or strip 0 is damaged (its data are of ")
