@@ -45,6 +45,26 @@ def rng():
     return np.random.default_rng(0)
 
 
+@pytest.fixture(scope="module")
+def cluster():
+    """Two workers in threads of this process."""
+    from distributed import LocalCluster
+
+    options = {"processes": False, "dashboard_address": None, "threads_per_worker": 1}
+    options |= {"scheduler_kwargs": {"dashboard_address": ":0"}, "memory_limit": 0}
+    with LocalCluster(n_workers=2, **options) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    """A client of that cluster, which is current."""
+    from distributed import Client
+
+    with Client(cluster) as client:
+        yield client
+
+
 @pytest.fixture(scope="session")
 def s3_options(tmp_path_factory):
     """Options for s3fs of a server with the bucket "pictures"."""

@@ -19,19 +19,6 @@ OPTIONS |= {"scheduler_kwargs": {"dashboard_address": ":0"}}
 CHECKS = ("memory", "answers", "versions", "inputs", "outputs", "scratch", "links")
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    """Two workers in threads of this process."""
-    with LocalCluster(n_workers=2, memory_limit=0, **OPTIONS) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def client(cluster):
-    with Client(cluster) as client:
-        yield client
-
-
 @pytest.fixture
 def photo(china, tmp_path):
     path = tmp_path / "photo.tif"

@@ -27,18 +27,6 @@ OPTIONS = {"processes": False, "dashboard_address": None, "threads_per_worker": 
 OPTIONS |= {"scheduler_kwargs": {"dashboard_address": ":0"}, "memory_limit": 0}
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    with LocalCluster(n_workers=2, **OPTIONS) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def client(cluster):
-    with Client(cluster) as client:
-        yield client
-
-
 @pytest.fixture
 def impatient(monkeypatch):
     for name in ("_LOOK_SECONDS", "_EMPTY_SECONDS", "_IDLE_SECONDS", "_SILENT_SECONDS"):
