@@ -11,17 +11,19 @@ import numba
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def jit(function: F) -> F:
+def jit(function: F, fastmath: Any = False) -> F:
     """Compile with the one set of options that all kernels share.
+
+    `fastmath` is for one whose rounding is allowed for where it is used.
 
     Numba keeps machine code beside the source, or in the user's cache where that cannot be
     written, or where ``NUMBA_CACHE_DIR`` says. Where none of these can be written a process
     compiles for itself.
     """
     try:
-        compiled = numba.njit(nogil=True, cache=True)(function)
+        compiled = numba.njit(nogil=True, cache=True, fastmath=fastmath)(function)
     except RuntimeError:  # Numba's "no locator available"
-        return cast(F, numba.njit(nogil=True)(function))
+        return cast(F, numba.njit(nogil=True, fastmath=fastmath)(function))
     cache = getattr(compiled, "_cache", None)  # there is none under NUMBA_DISABLE_JIT
     if cache is not None:
         save = cache.save_overload

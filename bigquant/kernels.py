@@ -93,6 +93,16 @@ def drain_table(
 
 
 @jit
+def count_bits(
+    bits: NDArray[Any],  # IN  (n,) uint8 or uint16
+    counts: NDArray[np.uint64],  # OUT (all of that type,) zeros before
+) -> None:
+    """Count every value of one band."""
+    for i in range(bits.size):
+        counts[bits[i]] += np.uint64(1)
+
+
+@jit
 def merge_sorted(
     colors_a: NDArray[np.uint8],  # IN  (n_a, channels), sorted, distinct
     counts_a: NDArray[np.uint64],  # IN  (n_a,)

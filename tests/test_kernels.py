@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import reference
 
-from bigquant import kernels, nearest, painting, pyramid
+from bigquant import boxes, halving, kernels, nearest, painting, pruned, pyramid, rowlabels
 
 JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") == "0"
 
@@ -142,6 +142,27 @@ def test_a_cube_keeps_every_center_that_is_nearest_to_one_of_its_points(rng):
     assert np.mean(sizes) < 10
 
 
+@pytest.mark.parametrize("channels", [1, 2, 5, 6])
+def test_rows_are_labelled_by_brute_force_s_nearest(channels, rng):
+    rows = rng.integers(0, 9, (60, channels)).astype(np.uint16)
+    centers = rng.integers(0, 9, (12, channels)).astype(float)
+    expected, squares = reference.nearest(rows, centers)
+    points, found = np.zeros((60, max(channels, 4))), np.empty(60, np.int32)
+    points[:, :channels] = rows
+    make = boxes.make_boxes if channels <= 4 else pruned.make_neighbours
+    make(centers).find(points, np.ones(60, bool), found)
+    np.testing.assert_array_equal(found, expected)
+    sums, masses = np.zeros((12, channels), np.int64), np.zeros(12, np.int64)
+    common = channels, centers, np.ones(channels)
+    assert rowlabels.gather_rows(rows, *common, None, sums, masses) == squares.sum()
+    np.testing.assert_array_equal(masses, np.bincount(expected, minlength=12))
+    labels, counts = np.empty(60, np.uint8), np.zeros(13, np.int64)
+    rowlabels.label_rows(rows, *common, 1, labels)
+    tally = rowlabels.tally_rows(rows, channels, labels, *common[1:], 1, 1.0, counts)
+    assert tally == (0, squares.sum())
+    np.testing.assert_array_equal(labels, expected + 1)
+
+
 # ---------------------------------------------------------------- halves
 
 
@@ -155,12 +176,12 @@ def test_halves_are_brute_forces(nodata, shape, rng):
     halved, means = np.empty(half, np.uint16), np.empty((*half, 3), np.uint8)
     pyramid.halve_labels(labels, nodata, halved)
     np.testing.assert_array_equal(halved, reference.halve_labels(labels, nodata))
-    pyramid.halve_colors(colors, means)
+    halving.halve_colors(colors, means)
     everywhere = np.ones(shape, bool)
     expected, _ = reference.halve_colors(colors, everywhere)
     np.testing.assert_array_equal(means, expected)
     still_valid = np.empty(half, np.uint8)
-    pyramid.halve_valid_colors(colors, valid, means, still_valid)
+    halving.halve_valid_colors(colors, valid, means, still_valid)
     expected, remaining = reference.halve_colors(colors, valid > 0)
     np.testing.assert_array_equal(means, expected)
     np.testing.assert_array_equal(still_valid, remaining)
