@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant import kernels
+from bigquant import kernels, tablecounts
 from bigquant.bands import channel_names, css_colors
 from bigquant.colortree import ColorTree
 from bigquant.errors import BigquantError, InputError
 from bigquant.nearest import assign
 from bigquant.notebook import facts_html, swatches_html
+from bigquant.percentiles import weighted_percentiles
 
 if TYPE_CHECKING:
     from bigquant.palette import Palette
@@ -34,8 +35,6 @@ _MAX_WHOLE = 1 << 45
 
 #: Of the most common colours that are shown in a notebook.
 _SHOWN_COLORS = 32
-
-_scratch = threading.local()
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +84,10 @@ class ColorHistogram:
             )
         if not pixels.size:
             return self
-        if weights is None and _is_packable(self.colors):
-            return self.merge(_count_in_table(pixels, channels))
+        if weights is None and tablecounts.are_colors(self.colors):
+            return self.merge(ColorHistogram(*tablecounts.count_colors(pixels, channels)))
+        if weights is None and tablecounts.are_short(self.colors):
+            return self.merge(ColorHistogram(*tablecounts.count_short(pixels)))
         rows = pixels.reshape(-1, pixels.shape[-1])
         masses = np.ones(len(rows), np.uint64) if weights is None else weights.reshape(-1)
         if not (masses >= 0).all() or not np.isfinite(masses).all():
@@ -104,8 +105,15 @@ class ColorHistogram:
             raise InputError("histograms of different channels or types cannot be merged")
         if not len(self.colors) or not len(other.colors):
             return self if len(self.colors) else other
-        if _is_packable(self.colors) and self.counts.dtype == other.counts.dtype == np.uint64:
-            return self._merge_sorted(other)
+        if self.counts.dtype == other.counts.dtype == np.uint64:
+            if tablecounts.are_colors(self.colors):
+                return self._merge_sorted(other)
+            if tablecounts.are_short(self.colors):
+                return ColorHistogram(
+                    *tablecounts.merge_short(
+                        self.colors, self.counts, other.colors, other.counts, self.colors.dtype
+                    )
+                )
         merged = _group_rows(
             np.concatenate([self.colors, other.colors]),
             np.concatenate([self.counts, other.counts]),
@@ -160,6 +168,36 @@ class ColorHistogram:
         np.add.at(gathered, labels, counts[:, None] * moments)
         return gathered
 
+    def gather_masses(self, centers: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Count the pixels whose colour is nearest to each centre, (k,)."""
+        if self.tree is not None:
+            return self.tree.gather(centers)[:, 0]
+        labels, _ = assign(self.colors.astype(np.float64), centers)
+        return np.bincount(labels, self.counts, len(centers)).astype(np.int64)
+
+    def scaled(self, factors: Any) -> ColorHistogram:
+        """Make the histogram of the colours times `factors` (channels,), above 0."""
+        factors = np.asarray(factors, np.float64)
+        return self if (factors == 1).all() else ColorHistogram(self.colors * factors, self.counts)
+
+    @property
+    def ranges(self) -> NDArray[np.float64]:
+        """Least and greatest value of each channel, (channels, 2)."""
+        ends = [self.colors.min(axis=0), self.colors.max(axis=0)]
+        return np.stack(ends, axis=1).astype(np.float64)
+
+    def percentiles(self, q: Sequence[float]) -> NDArray[np.float64]:
+        """Find the values of each channel that q percent of the pixels do not exceed.
+
+        (len(q), channels)
+        """
+        return weighted_percentiles(self.colors, self.counts, q)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return int(self.colors.shape[1])
+
     @property
     def n_colors(self) -> int:
         """Number of distinct colours."""
@@ -169,6 +207,15 @@ class ColorHistogram:
     def n_pixels(self) -> int:
         """Number of pixels counted (the sum of the weights, rounded, where they have any)."""
         return int(self.counts.sum())
+
+    @property
+    def deviations(self) -> NDArray[np.float64]:
+        """Standard deviation of each channel, (channels,)."""
+        values, weights = self.colors.astype(np.float64), self.counts[:, None].astype(np.float64)
+        total = weights.sum()
+        apart = values - (weights * values).sum(axis=0) / total
+        found: NDArray[np.float64] = np.sqrt((weights * apart**2).sum(axis=0) / total)
+        return found
 
     def n_centers(self, most: int, kept: NDArray[Any]) -> int:
         """Count the centres that a fit of at most so many has: no more than there are colours.
@@ -269,29 +316,6 @@ def _are_whole(values: NDArray[Any], most: int) -> bool:
         return True
     in_range = values.size > 0 and values.min() >= 0 and values.max() <= most
     return bool(in_range and (values.dtype.kind in "bui" or (values == np.rint(values)).all()))
-
-
-def _is_packable(colors: NDArray[Any]) -> bool:
-    """Whether a colour's channels fit one code of 24 bits."""
-    return colors.dtype == np.uint8 and colors.shape[1] <= 3
-
-
-def _count_in_table(pixels: NDArray[np.uint8], channels: int) -> ColorHistogram:
-    """Count 8-bit colours in a table of all codes, kept per thread and left empty."""
-    tables = _scratch.__dict__.setdefault("tables", {})
-    # taken out while in use: a count that is interrupted must not leave a full table behind
-    low, high, pages = tables.pop(channels, (None, None, None))
-    if low is None:
-        n_codes = 256**channels
-        low, high = np.zeros(n_codes, np.uint8), np.zeros(n_codes, np.uint32)
-        pages = np.zeros(n_codes >> 8, np.bool_)
-    block = np.require(pixels, np.uint8, ["C", "W"])  # one layout, so one compiled kernel
-    block = block.reshape(-1, pixels.shape[-2], pixels.shape[-1])
-    n = kernels.count_codes(block, channels, low, high, pages)
-    colors, counts = np.empty((n + 1, channels), np.uint8), np.empty(n + 1, np.uint64)
-    kernels.drain_table(low.view(np.uint64), low, high, pages, colors, counts)
-    tables[channels] = low, high, pages
-    return ColorHistogram(colors[:n], counts[:n])
 
 
 def _group_rows(rows: NDArray[Any], masses: NDArray[Any]) -> ColorHistogram:

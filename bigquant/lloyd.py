@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bigquant import kernels
-from bigquant.colorcounts import ColorHistogram
+from bigquant.bincounts import BinnedHistogram
+from bigquant.coarsening import Histogram, first_with, level_of, levels_of
 from bigquant.errors import InputError
 from bigquant.iteration import Fit, breathe, run_lloyd, settle, with_worst
-from bigquant.pointsets import Floats, PointSet, beside, first_with, level_of, levels_of
+from bigquant.pointsets import Floats, PointSet, beside
 
 #: Short runs to choose starts from, as many as these distances (points x clusters) allow, and
 #: at most so many.
@@ -33,6 +34,9 @@ _SHORT_ITER = 10
 #: The best few of them breathe, one at least, unless there are too many distances or clusters;
 #: of those whose inertia is the same but for this factor, one.
 _KEPT, _KEPT_DISTANCES, _SAME = 2, 1 << 20, 1.001
+#: So many times the points and distances for bins, as four bands have more places for centres;
+#: but no more than these points for that reason.
+_BINNED, _BINNED_POINTS = 8, 1 << 16
 _BREATH_DISTANCES, _BREATH_CLUSTERS = 1 << 26, 1024
 #: Beyond these distances k-means++ would take longer than the fit: starts are drawn at random.
 _SEEDING_DISTANCES = 1 << 30
@@ -41,7 +45,7 @@ _COARSE_TOL = 0.1
 
 
 def fit(
-    histogram: ColorHistogram,
+    histogram: Histogram,
     n_clusters: int,
     *,
     init: str | Floats = "k-means++",
@@ -56,8 +60,8 @@ def fit(
 
     Parameters
     ----------
-    histogram : ColorHistogram
-        Distinct colours and their counts or weights.
+    histogram : ColorHistogram or BinnedHistogram
+        Distinct colours and their counts or weights; or bins, in whose scaled units centres are.
     n_clusters : int
         At least 1, kept colours among them; where there are fewer colours, as many centres
         are fitted.
@@ -99,14 +103,11 @@ def fit(
     return settle(everything, kept, centers, max_iter, tol * everything.variance())
 
 
-def _feasible(
-    histogram: ColorHistogram, n_clusters: int, keep: Floats | None
-) -> tuple[int, Floats]:
+def _feasible(histogram: Histogram, n_clusters: int, keep: Floats | None) -> tuple[int, Floats]:
     """Tell how many centres there can be, and which of them are kept colours (m, channels)."""
-    n_colors, channels = histogram.colors.shape
-    if not n_colors:
+    if not histogram.n_colors:
         raise InputError("no row has a weight above 0: there is nothing to fit")
-    kept = np.empty((0, channels)) if keep is None else keep
+    kept = np.empty((0, histogram.channels)) if keep is None else keep
     return histogram.n_centers(n_clusters, kept), kept
 
 
@@ -146,7 +147,7 @@ class Search:
     @classmethod
     def plan(
         cls,
-        histogram: ColorHistogram,
+        histogram: Histogram,
         n_clusters: int,
         init: str,
         n_init: int | None,
@@ -159,8 +160,8 @@ class Search:
         """Choose the points and the number of runs; parameters are as for `fit`."""
         n_clusters, kept = _feasible(histogram, n_clusters, keep)
         levels = levels_of(histogram)
-        coarse = level_of(histogram, levels, _n_points(n_clusters))
-        distances = coarse.size * n_clusters
+        coarse = level_of(histogram, levels, _n_points(histogram, n_clusters))
+        distances = max(1, coarse.size * n_clusters // _effort(histogram))
         n_runs = min(max(1, _SHORT_DISTANCES // distances), _SHORT_RUNS)
         return cls(
             levels[first_with(levels, _SEED_POINTS * n_clusters)],
@@ -172,7 +173,7 @@ class Search:
             seed,
             limit=tol * levels[-1].variance(),
             n_runs=max(n_runs, n_init or 1) + (before is not None),
-            n_kept=n_init or max(1, min(_KEPT, _KEPT_DISTANCES // distances)),
+            n_kept=n_init or max(1, min(_KEPT * _effort(histogram), _KEPT_DISTANCES // distances)),
             before=before,
         )
 
@@ -213,10 +214,10 @@ class Search:
             return mine
         return [breathe(self.coarse, self.kept, f, self.max_iter, self.limit) for f in mine]
 
-    def finish(self, histogram: ColorHistogram, *found: list[Fit]) -> Fit:
+    def finish(self, histogram: Histogram, *found: list[Fit]) -> Fit:
         """Refine the best on finer levels, and at last on all colours."""
         levels = levels_of(histogram)
-        finer = first_with(levels, _n_points(self.n_clusters))
+        finer = first_with(levels, _n_points(histogram, self.n_clusters))
         best = min(itertools.chain(*found), key=_rank)
         for level in levels[finer:-1]:
             level = beside(level, self.kept)
@@ -233,9 +234,14 @@ def _rank(fit: Fit) -> tuple[float, bytes]:
     return fit.inertia, fit.centers.tobytes()
 
 
-def _n_points(n_clusters: int) -> int:
+def _effort(histogram: Histogram) -> int:
+    return _BINNED if isinstance(histogram, BinnedHistogram) else 1
+
+
+def _n_points(histogram: Histogram, n_clusters: int) -> int:
     """Tell how many points so many centres are searched on."""
-    return max(_LEAST_POINTS, _SEARCH_POINTS * n_clusters)
+    n_points = _SEARCH_POINTS * n_clusters
+    return max(_LEAST_POINTS, n_points, min(_effort(histogram) * n_points, _BINNED_POINTS))
 
 
 def _seed_centers(

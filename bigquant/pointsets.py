@@ -1,7 +1,7 @@
-"""What the fit runs on: weighted points, from the means of coarse bins to all colours.
+"""What the fit runs on: weighted points.
 
 8-bit RGB with whole counts stands in a `ColorTree`, where sums are exact and most colours
-need no look; points of any other kind are compared with every centre.
+need no look, and bins in a `BinTree`; points of any other kind are compared with every centre.
 """
 
 from __future__ import annotations
@@ -14,17 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant import kernels
-from bigquant.colorcounts import ColorHistogram
+from bigquant.bintree import BinTree
 from bigquant.colortree import ColorTree, gather_means
 from bigquant.nearest import assign, nearest_of_all
 
 Floats = NDArray[np.float64]
-
-#: Depths of a tree that are levels; bits per channel of the bins of other points, and up to
-#: how many points there are none.
-_DEPTHS = (4, 5, 6)
-_BITS = (5, 6)
-_FEW_POINTS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,56 +68,6 @@ class PointSet(Protocol):
         """Sum weight x squared distance to the nearest centre."""
 
 
-def levels_of(histogram: ColorHistogram) -> list[PointSet]:
-    """List the levels that a fit climbs: means of coarse bins, of finer bins, all colours."""
-    levels: list[PointSet] = []
-    everything: PointSet
-    if histogram.tree is not None:
-        tree = histogram.tree
-        levels = [Cubes(tree.moments[tree.depths == depth]) for depth in _DEPTHS]
-        everything = TreeColors(tree)
-    else:
-        points, weights = histogram.colors, histogram.counts
-        everything = Points(points.astype(np.float64), weights.astype(np.float64))
-        if len(points) > _FEW_POINTS and points.shape[1] <= 3:
-            levels = [_bin_means(everything, bits) for bits in _BITS]
-    return [*(level for level in levels if level.size <= everything.size // 2), everything]
-
-
-def level_of(histogram: ColorHistogram, levels: list[PointSet], n_points: int) -> PointSet:
-    """Make the coarsest level of so many points.
-
-    Between two depths of a tree those cubes are divided whose colours vary most.
-    """
-    finer = first_with(levels, n_points)
-    level, tree = levels[finer], histogram.tree
-    if tree is None or not isinstance(level, Cubes) or not finer:
-        return level
-    return Cubes(divide(tree, _DEPTHS[finer - 1], n_points))
-
-
-def first_with(levels: list[PointSet], n_points: int) -> int:
-    """Find the coarsest level of at least so many points; the last where none has."""
-    enough = (number for number, level in enumerate(levels) if level.size >= n_points)
-    return next(enough, len(levels) - 1)
-
-
-def divide(tree: ColorTree, depth: int, n_points: int) -> NDArray[np.int64]:
-    """Choose cubes of a depth, and of the next where colours vary most; their moments."""
-    is_parent, is_child = tree.depths == depth, tree.depths == depth + 1
-    parent = np.cumsum(is_parent) - 1  # of a child: the last before it
-    own = tree.moments[is_parent].astype(np.float64)
-    spread = own[:, 4] - (own[:, 1:4] ** 2).sum(axis=1) / own[:, 0]
-    order = np.argsort(-spread, kind="stable")
-    gained = np.bincount(parent[is_child], minlength=len(own)) - 1
-    enough = np.searchsorted(len(own) + np.cumsum(gained[order]), n_points) + 1
-    is_divided = np.zeros(len(own), np.bool_)
-    is_divided[order[:enough]] = True
-    chosen = np.where(is_parent, ~is_divided[parent], is_child & is_divided[parent])
-    moments: NDArray[np.int64] = tree.moments[chosen]
-    return moments
-
-
 @dataclass(frozen=True, eq=False)
 class Points:
     """Any points, (n, channels) and (n,)."""
@@ -136,11 +80,16 @@ class Points:
         """See `PointSet`, here and below."""
         return len(self.points)
 
+    def mean(self) -> Floats:
+        """Weighted mean of all points, (channels,)."""
+        sums = [kernels.weighted_sum(self.weights, column) for column in self.points.T]
+        mean: Floats = np.array(sums) / self.weights.sum()
+        return mean
+
     def variance(self) -> float:  # noqa: D102
         total = self.weights.sum()
         variances = []
-        for column in self.points.T:
-            mean = kernels.weighted_sum(self.weights, column) / total
+        for column, mean in zip(self.points.T, self.mean(), strict=True):
             variances.append(kernels.weighted_sum(self.weights, (column - mean) ** 2) / total)
         return float(np.mean(variances))
 
@@ -245,6 +194,42 @@ class TreeColors:
 
 
 @dataclass(frozen=True, eq=False)
+class TreePoints:
+    """All the points of a tree of boxes; what lies around each adds to the inertia."""
+
+    tree: BinTree
+
+    @property
+    def size(self) -> int:
+        """See `PointSet`, here and below."""
+        return len(self.tree.points)
+
+    @property
+    def points(self) -> Floats:  # noqa: D102
+        return self.tree.points
+
+    @property
+    def weights(self) -> Floats:  # noqa: D102
+        return self.tree.weights
+
+    def variance(self) -> float:  # noqa: D102
+        center = Points(self.points, self.weights).mean()[None]
+        return self.inertia(center) / (center.size * float(self.weights.sum()))
+
+    def gather(self, centers: Floats) -> Gathered:  # noqa: D102
+        masses, sums, inertia = self.tree.gather(centers)
+        means = sums / np.where(masses, masses, 1)[:, None]
+        gained = masses * ((means - centers) ** 2).sum(axis=1)
+        return Gathered(masses, means, max(0.0, inertia - float(gained.sum())))
+
+    def assign(self, centers: Floats) -> tuple[NDArray[np.int32], Floats]:  # noqa: D102
+        return assign(self.tree.points, centers)
+
+    def inertia(self, centers: Floats) -> float:  # noqa: D102
+        return self.tree.gather(centers)[2]
+
+
+@dataclass(frozen=True, eq=False)
 class BesideKept:
     """Points that kept colours share with the centres, (m, channels), which alone are given.
 
@@ -297,20 +282,3 @@ def beside(level: PointSet, kept: Floats) -> PointSet:
 def _variance(moments: NDArray[np.int64]) -> float:
     count, *sums, squares = moments.sum(axis=0).tolist()
     return float((count * squares - sum(s * s for s in sums)) / (3 * count**2))
-
-
-def _bin_means(points: Points, bits: int) -> Points:
-    """Average the points in every occupied bin of a grid of 2**bits a channel.
-
-    The grid spans the values that occur, so it suits any range.
-    """
-    bins = np.zeros(points.size, np.int64)
-    for column in points.points.T:
-        low, high = float(column.min()), float(column.max())
-        scale = (1 << bits) / (high - low) * (1 - 1e-12) if high > low else 0.0
-        bins = (bins << bits) | ((column - low) * scale).astype(np.int64)
-    masses = np.bincount(bins, weights=points.weights)
-    occupied = np.flatnonzero(masses)
-    sums = [np.bincount(bins, points.weights * column)[occupied] for column in points.points.T]
-    kept = masses[occupied].astype(np.float64)
-    return Points(np.stack(sums, axis=1) / kept[:, None], kept)

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import palettes
 
+from bigquant.coarsening import divide
 from bigquant.colortree import LAST_DEPTH, ColorTree
-from bigquant.pointsets import Cubes, TreeColors, divide
+from bigquant.pointsets import Cubes, TreeColors
 
 
 def draw_colors(rng, n, spread):
