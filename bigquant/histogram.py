@@ -1,4 +1,4 @@
-"""Dask images -> distinct colours and their counts, in one pass, merged as a tree."""
+"""Dask images -> what one pass finds: their colours, counted, and a thumbnail; merged as a tree."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 from dask.base import tokenize
@@ -14,7 +15,6 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
-from bigquant.bands import split_channels
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import BigquantError, ClusterLost
 from bigquant.planes import map_pixels
@@ -60,18 +60,33 @@ def count_rows(rows: da.Array, weights: da.Array | None = None) -> Delayed:
     return merge_tree(parts.to_delayed().ravel().tolist())
 
 
+#: Counts the pixels (y, x, channel) of a block, whose first one stands at a row and a column.
+Counter = Callable[[NDArray[Any], int, int], Any]
+
+
+@dataclass(frozen=True)
+class ColorCounter:
+    """Counts every distinct colour, of so many bands."""
+
+    channels: int
+
+    def __call__(self, pixels: NDArray[Any], row: int, column: int) -> ColorHistogram:  # noqa: ARG002
+        """Count a block."""
+        return count_block(pixels, self.channels)
+
+
 @dataclass(frozen=True, eq=False)
 class Survey:
     """What one pass over an image finds: its colours, and a thumbnail of every n-th pixel.
 
     Parameters
     ----------
-    histogram : ColorHistogram
+    histogram : ColorHistogram, BinnedHistogram or Sample
     pieces : tuple of (int, int, ndarray)
         Of the thumbnail: first row, first column, and pixels (y, x, channel).
     """
 
-    histogram: ColorHistogram
+    histogram: Any
     pieces: tuple[tuple[int, int, NDArray[Any]], ...] = ()
 
     def merge(self, other: Survey) -> Survey:
@@ -94,12 +109,12 @@ class Survey:
     def __sizeof__(self) -> int:
         """Tell schedulers and workers what it takes to hold or to move it."""
         own = object.__sizeof__(self) + sum(pixels.nbytes for _, _, pixels in self.pieces)
-        return own + self.histogram.__sizeof__()
+        return own + int(self.histogram.__sizeof__())
 
 
 def survey_block(
     pixels: NDArray[Any],
-    channels: int,
+    counter: Counter,
     step: int,
     starts: tuple[int, int],
     row: int,
@@ -109,7 +124,7 @@ def survey_block(
 
     Its first pixel stands at `row` and `column`, the thumbnail's at `starts`.
     """
-    histogram = count_block(pixels, channels)
+    histogram = counter(pixels, row, column)
     if not step:
         return Survey(histogram)
     begin = (row, column)
@@ -119,13 +134,14 @@ def survey_block(
     return Survey(histogram, ((row, column, piece.copy()),) if piece.size else ())
 
 
-def survey(image: da.Array, side: int) -> Delayed:
-    """Plan to count the distinct colours of an image, each pixel read once.
+def survey(image: da.Array, counter: Counter, side: int = 0) -> Delayed:
+    """Plan to count the colours of an image, each pixel read once.
 
     Parameters
     ----------
-    image : dask.array.Array, (y, x, channel), uint8
-        1 or 3 colour channels, and perhaps alpha: pixels whose alpha is 0 are not counted.
+    image : dask.array.Array, (y, x, channel)
+    counter : Counter
+        Travels to the workers.
     side : int
         Of a thumbnail that is taken by the way; 0 for none.
 
@@ -134,11 +150,10 @@ def survey(image: da.Array, side: int) -> Delayed:
     Delayed
         Of the `Survey`. Nothing is read before it is computed.
     """
-    channels, _ = split_channels(image.shape[2])
     step = thumbnail_step(image.shape, side) if side else 0
     starts = thumbnail_starts(image.shape, step)
     parts = map_pixels(
-        survey_block, image, channels, step, starts, token="count-block", dtype=object, placed=True
+        survey_block, image, counter, step, starts, token="count-block", dtype=object, placed=True
     )
     return merge_tree(parts.to_delayed().ravel().tolist(), Survey.merge)
 
@@ -154,40 +169,40 @@ def thumbnail_starts(shape: Sequence[int], step: int) -> tuple[int, int]:
     return min(step, height) // 2, min(step, width) // 2
 
 
-def count_images(
-    images: Sequence[da.Array], side: int = 0
+def survey_images(
+    images: Sequence[da.Array], plan: Callable[[int], Delayed], merge: Callable[[Any, Any], Any]
 ) -> tuple[Delayed, dict[int, BigquantError]]:
-    """Count the colours of several images together.
+    """Look at several images together, in one pass over each.
 
     Parameters
     ----------
-    images : sequence of dask.array.Array, (y, x, channel), uint8
-        Of as many colour channels; with alpha or without.
-    side : int
-        Of a thumbnail of the first image; 0 for none.
+    images : sequence of dask.array.Array, (y, x, channel)
+    plan : callable
+        Plans what is to be found in the image of a number.
+    merge : callable
+        Adds up what was found in two of them.
 
     Returns
     -------
     found : Delayed
-        `Survey` of all readable images; it is computed, and lies where the workers are.
+        What was found in all readable images; it is computed, and lies where the workers are.
     failures : dict
         What went wrong with the images that could not be read, by their place in `images`,
         unless there is only one: then it is raised. Nothing of them is counted.
     """
-    sides = [side, *(0 for _ in images[1:])]
     if len(images) == 1:
-        return _counted(images, sides), {}
+        return _found(images, [0], plan, merge), {}
     parts: list[Delayed] = []
     failures: dict[int, BigquantError] = {}
     for numbers in _batches(images):
         try:
-            parts.append(_awaited([images[n] for n in numbers], [sides[n] for n in numbers]))
+            parts.append(_awaited(images, numbers, plan, merge))
         except ClusterLost:
             raise
         except BigquantError:
             for number in numbers:  # find out which
                 try:
-                    parts.append(_awaited([images[number]], [sides[number]]))
+                    parts.append(_awaited(images, [number], plan, merge))
                 except ClusterLost:
                     raise
                 except BigquantError as error:
@@ -196,7 +211,28 @@ def count_images(
         raise next(iter(failures.values()))
     if len(parts) == 1:
         return parts[0], failures
-    return persist(merge_tree(parts, Survey.merge)), failures
+    return persist(merge_tree(parts, merge)), failures
+
+
+def count_images(
+    images: Sequence[da.Array], counters: Sequence[Counter], side: int = 0
+) -> tuple[Delayed, dict[int, BigquantError]]:
+    """Count the colours of several images together; `Survey` and failures of `survey_images`.
+
+    Parameters
+    ----------
+    images : sequence of dask.array.Array, (y, x, channel)
+        Of as many bands of one type; with alpha or without.
+    counters : sequence of Counter
+        Of each image.
+    side : int
+        Of a thumbnail of the first image; 0 for none.
+    """
+
+    def plan(number: int) -> Delayed:
+        return survey(images[number], counters[number], 0 if number else side)
+
+    return survey_images(images, plan, Survey.merge)
 
 
 def _batches(images: Sequence[da.Array]) -> Iterator[list[int]]:
@@ -212,25 +248,39 @@ def _batches(images: Sequence[da.Array]) -> Iterator[list[int]]:
         yield batch
 
 
-def _awaited(images: list[da.Array], sides: list[int]) -> Delayed:
-    total = _counted(images, sides)
-    try:
-        compute(total.histogram.n_colors)  # a cluster tells only when asked what went wrong
+def _awaited(
+    images: Sequence[da.Array],
+    numbers: list[int],
+    plan: Callable[[int], Delayed],
+    merge: Callable[[Any, Any], Any],
+) -> Delayed:
+    total = _found(images, numbers, plan, merge)
+    try:  # a cluster tells only when asked what went wrong
+        compute(dask.delayed(_is_there, pure=False, traverse=False)(total))
     except BaseException:
         release(total)
         raise
     return total
 
 
-def _counted(images: Sequence[da.Array], sides: Sequence[int]) -> Delayed:
-    for image in images:
+def _is_there(_: Any) -> bool:
+    return True
+
+
+def _found(
+    images: Sequence[da.Array],
+    numbers: list[int],
+    plan: Callable[[int], Delayed],
+    merge: Callable[[Any, Any], Any],
+) -> Delayed:
+    for number in numbers:
+        image = images[number]
         _log.info(
-            "counting the colours of %d x %d pixels in %d blocks of %d x %d",
+            "reading %d x %d pixels in %d blocks of %d x %d",
             *(image.shape[1], image.shape[0], image.npartitions),
             *(image.chunksize[1], image.chunksize[0]),
         )
-    found = [survey(image, side) for image, side in zip(images, sides, strict=True)]
-    return persist(merge_tree(found, Survey.merge))
+    return persist(merge_tree([plan(number) for number in numbers], merge))
 
 
 def merge_tree(

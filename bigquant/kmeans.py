@@ -1,7 +1,7 @@
 """`KMeans`: dask-ml's estimator with scikit-learn's semantics, a thin face on the engine.
 
-This module alone imports dask-ml, which takes seconds: whatever runs on workers lives in
-`histogram`, `lloyd` and `kernels`.
+This module and `upstream` alone import dask-ml, which takes seconds: what runs on workers lives
+in `histogram`, `binning`, `passes`, `lloyd` and the kernels.
 """
 
 from __future__ import annotations
@@ -19,20 +19,33 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from bigquant.bincounts import BinnedHistogram
+from bigquant.bingrid import Grid
+from bigquant.binning import count_bins, measure_ranges
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
 from bigquant.histogram import count_rows
 from bigquant.iteration import Fit
-from bigquant.nearest import assign
+from bigquant.matrix import as_rows, as_weights
 from bigquant.parallel_fit import plan_fit
+from bigquant.passes import fit_lloyd, gather_blocks, sample_blocks
 from bigquant.planes import map_pixels
-from bigquant.watch import compute
+from bigquant.rowlabels import label_rows
+from bigquant.samplecounts import SAMPLE
+from bigquant.upstream import fit_upstream
+from bigquant.watch import compute, persist, released
+from bigquant.ways import BINNED, HISTOGRAM, LLOYD, way_of
 
-ALGORITHMS = ("auto", "histogram", "dask-ml")
+#: "full" is what dask-ml calls Lloyd's iteration over all rows.
+ALGORITHMS = ("auto", "histogram", "lloyd", "full", "dask-ml")
+
+#: So many rows are counted as they are, whatever their type: there is no need for less.
+_FEW_ROWS = SAMPLE
+_NOT_FINITE = "the data contains NaN or infinity: fill or drop those values first"
 
 
 class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
-    """k-means on distinct rows and their counts: exact, in one pass over the data.
+    """k-means in few passes over the data, on its distinct rows, on bins, or on the rows.
 
     It takes what `dask_ml.cluster.KMeans` takes and fits the same attributes, and its numbers
     mean what they mean in scikit-learn: `tol` is relative to the variance, `inertia_` is the
@@ -49,16 +62,23 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         Limit on the iterations of a run.
     tol : float
         A run has converged when the squared shift of the centres, summed, is at most `tol`
-        times the mean variance of the features.
+        times the mean variance of the features; also one of "lloyd" from a sample once a pass
+        lowers the inertia by less than a ten-thousandth.
     random_state : int, RandomState or None
         Seed of the starting centres.
-    algorithm : {"auto", "histogram", "dask-ml"}
-        "histogram" counts the distinct rows of all blocks in one pass and fits them, weighted;
-        "auto" is the same. "dask-ml" runs upstream's own fit on the blocks, as float32 and
-        with `tol` scaled as above: many passes, for comparison.
+    algorithm : {"auto", "histogram", "lloyd", "full", "dask-ml"}
+        "histogram" counts the distinct rows of all blocks in one pass and fits them, weighted.
+        More than 131072 rows of up to four features that are more than 8-bit colours are counted
+        in half a million bins, with exact sums; that takes one pass more where their type does
+        not tell the range. "lloyd", or "full", iterates over the rows themselves, a pass each,
+        started from centres that are fitted to a sample in a pass before. "auto" is "lloyd" for
+        more rows than that of more than four features without weights, else "histogram".
+        "dask-ml" runs upstream's own fit on the blocks, as float32 and with `tol` scaled as
+        above: many passes, for comparison.
     n_init : "auto" or int
         Restarts, each from one of the best of some short runs, and improved further; the best
-        is kept. "auto" is 2, or 1 where there is much to do. Not used by "dask-ml".
+        is kept. "auto" is 2, or 1 where there is much to do. Not used by "dask-ml", and by
+        "lloyd" only on its sample.
     oversampling_factor, init_max_iter
         Of upstream's "k-means||"; used by "dask-ml" only.
     precompute_distances, copy_x, n_jobs
@@ -73,7 +93,7 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
     inertia_ : float
         Sum of squared distances (times weights) to the nearest centre.
     n_iter_ : int
-        Iterations over all distinct rows.
+        Iterations over all distinct rows, bins or rows.
     n_features_in_ : int
 
     Examples
@@ -120,36 +140,44 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         Parameters
         ----------
         X : ndarray, dask.array.Array or DataFrame, (n_samples, n_features)
-            8-bit rows of up to three features are counted in tables; rows of other types
-            are grouped by sorting, and more than 2**24 distinct ones are refused.
+            NaN and infinity are refused.
         y : ignored
         sample_weight : array-like, (n_samples,), optional
-            Weight of each row, 0 or more.
+            Weight of each row, 0 or more. Rows with weights, and rows of more than four features
+            by "histogram", are grouped by sorting; more than 2**24 distinct ones are refused.
         """
         self._check_parameters()
-        rows = _as_rows(X)
+        rows = as_rows(X)
         if 0 in rows.shape:
             raise InputError(f"data of shape {rows.shape} has 0 sample(s) or features to fit")
+        weights = None
+        if sample_weight is not None:
+            if self.algorithm not in ("auto", "histogram"):
+                raise InputError(
+                    f"algorithm={self.algorithm!r} takes no sample_weight: use 'histogram'"
+                )
+            weights = as_weights(sample_weight, rows)
         if self.algorithm == "dask-ml":
-            if sample_weight is not None:
-                raise InputError("dask-ml's own fit takes no sample_weight: use 'histogram'")
-            self._fit_upstream(rows)
+            self._found(fit_upstream(rows, self.get_params()))
+        elif self._way(rows, weights) == LLOYD:
+            self._fit_passes(rows)
+        elif self._way(rows, weights) == BINNED:
+            self._fit_bins(rows)
         else:
-            weights = None
-            if sample_weight is not None:
-                weights = _as_weights(sample_weight, rows)
             self.fit_histogram(count_rows(rows, weights))
         self.labels_ = self.predict(rows)
         return self
 
     def fit_histogram(
-        self, histogram: ColorHistogram | Delayed, keep: NDArray[np.float64] | None = None
+        self,
+        histogram: ColorHistogram | BinnedHistogram | Delayed,
+        keep: NDArray[np.float64] | None = None,
     ) -> KMeans:
-        """Fit the centres to distinct colours and their counts; `labels_` is not set.
+        """Fit the centres to distinct colours, or bins, and their counts; `labels_` is not set.
 
         Parameters
         ----------
-        histogram : ColorHistogram, or Delayed of one
+        histogram : ColorHistogram or BinnedHistogram, or Delayed of one
             A delayed one is computed once. With a distributed scheduler the fit runs where
             it lies, and only the centres travel.
         keep : ndarray, (m, n_features), float64, optional
@@ -157,23 +185,72 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
             n_clusters - m others are fitted beside them. For an `init` by name.
         """
         self._check_parameters()
+        choices = self._choices()
+        source = dask.delayed(histogram, traverse=False)
+        planned = plan_fit(source, self.n_clusters, **choices, keep=keep)
+        return self._found(compute(planned)[0])
+
+    def _fit_bins(self, rows: da.Array) -> None:
+        """Fit to bins; the inertia is that of the rows themselves."""
+        n_features = rows.shape[1]
+        grid = Grid.of_type(rows.dtype, n_features)
+        if grid is None:
+            ranges = compute(measure_ranges([rows], n_features))[0]
+            if not np.isfinite(ranges).all():
+                raise InputError(_NOT_FINITE)
+            grid = Grid.of_range(rows.dtype, *ranges.T, common=True)
+        histogram = persist(count_bins([rows], n_features, grid))
+        with released(histogram):
+            _refuse_masked(rows, compute(histogram.n_pixels)[0])
+            self.fit_histogram(histogram)
+        factors = np.ones(n_features)
+        found = gather_blocks([rows], n_features, self.cluster_centers_, factors, exact=False)
+        self.inertia_ = found.inertia
+
+    def _fit_passes(self, rows: da.Array) -> None:
+        n_features, choices = rows.shape[1], self._choices()
+        sample = persist(sample_blocks([rows], n_features, choices["seed"]))
+        with released(sample):
+            _refuse_masked(rows, compute(sample.n_pixels)[0])
+            factors = np.ones(n_features)
+            self._found(
+                fit_lloyd(
+                    [rows], sample, self.n_clusters, channels=n_features, factors=factors, **choices
+                )
+            )
+
+    def _way(self, rows: da.Array, weights: da.Array | None) -> str:
+        """Choose what the rows are fitted by, of `ways`."""
+        if self.algorithm in ("lloyd", "full"):
+            return LLOYD
+        if weights is not None or len(rows) <= _FEW_ROWS:
+            return HISTOGRAM
+        way = way_of(rows.dtype, rows.shape[1])
+        return HISTOGRAM if way == LLOYD and self.algorithm == "histogram" else way
+
+    def _choices(self) -> dict[str, Any]:
+        """Name the parameters as the engine does."""
         init: Any = self.init
         if not isinstance(init, str):
             init = np.asarray(init, np.float64)
         elif init != "random":
             init = "k-means++"
-        n_init = None if self.n_init == "auto" else self.n_init
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        choices = (init, n_init, self.max_iter, self.tol, seed, keep)
-        source = dask.delayed(histogram, traverse=False)
-        found: Fit = compute(plan_fit(source, self.n_clusters, *choices))[0]
+        return {
+            "init": init,
+            "n_init": None if self.n_init == "auto" else self.n_init,
+            "max_iter": self.max_iter,
+            "tol": self.tol,
+            "seed": check_random_state(self.random_state).randint(2**31 - 1),
+        }
+
+    def _found(self, found: Fit) -> KMeans:
         n_distinct, n_features = found.centers.shape
         if n_distinct < self.n_clusters:
             warnings.warn(
                 f"n_clusters is {self.n_clusters}, but the data has fewer distinct rows: "
                 f"{n_distinct}, and as many clusters are fitted",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         self.cluster_centers_ = found.centers
         self.inertia_ = found.inertia
@@ -199,7 +276,7 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
 
     def _matching_rows(self, X: Any) -> da.Array:
         check_is_fitted(self, "cluster_centers_")
-        rows = _as_rows(X)
+        rows = as_rows(X)
         if rows.shape[1] != self.n_features_in_:
             raise InputError(
                 f"data of {rows.shape[1]} features: the model was fitted to {self.n_features_in_}"
@@ -231,25 +308,6 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         elif not np.isfinite(np.asarray(self.init, np.float64)).all():
             raise InputError("init contains NaN or infinity")
 
-    def _fit_upstream(self, rows: da.Array) -> None:
-        """Run dask-ml's own fit, and measure it in scikit-learn's terms."""
-        if len(rows) < self.n_clusters:
-            raise InputError(f"n_clusters={self.n_clusters}: the data has only {len(rows)} rows")
-        rows = rows.astype(np.float32)  # integers would have their centres truncated
-        parameters = self.get_params() | {
-            "algorithm": "full",
-            # upstream compares tol with the squared shift as it is
-            "tol": self.tol * float(compute(rows.var(axis=0, dtype=np.float64).mean())[0]),
-        }
-        model = dask_ml.cluster.KMeans(**parameters).fit(rows)
-        self.cluster_centers_ = np.asarray(model.cluster_centers_, np.float64)
-        self.n_iter_ = model.n_iter_
-        self.n_features_in_ = rows.shape[1]
-        errors = map_pixels(
-            _squared_errors, rows, self.cluster_centers_, token="errors", dtype=np.float64
-        )
-        self.inertia_ = float(compute(errors.sum())[0])
-
 
 def image_rows(image: da.Array, channels: int) -> da.Array:
     """Plan the pixels of an image (y, x, channel) as rows (n, channels), block by block.
@@ -264,42 +322,13 @@ def image_rows(image: da.Array, channels: int) -> da.Array:
     return rows
 
 
-def _as_rows(X: Any) -> da.Array:
-    """Bring whatever dask-ml takes to a Dask matrix, without touching its values."""
-    if hasattr(X, "to_dask_array"):
-        X = X.to_dask_array(lengths=True)
-    elif not isinstance(X, da.Array):
-        X = np.asarray(X)
-    if X.ndim != 2:
-        raise InputError(f"data of shape {X.shape} is no matrix (n_samples, n_features)")
-    if X.dtype.kind not in "buif":
-        raise InputError(f"data of type {X.dtype} is not real numbers: convert it first")
-    if not isinstance(X, da.Array):
-        X = da.from_array(X, chunks=(max(1, (64 << 20) // max(1, X[:1].nbytes)), -1), name=False)
-    if any(np.isnan(n) for n in X.shape):
-        X = X.compute_chunk_sizes()
-    # kernels know the machine's own byte order, and no floats of other than 4 or 8 bytes
-    dtype = X.dtype.newbyteorder("=")
-    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
-        dtype = np.dtype(np.float32 if dtype.itemsize < 4 else np.float64)
-    return X.astype(dtype).rechunk({1: -1})
-
-
-def _as_weights(sample_weight: Any, rows: da.Array) -> da.Array:
-    if hasattr(sample_weight, "to_dask_array"):
-        weights = sample_weight.to_dask_array(lengths=True).astype(np.float64)
-    elif isinstance(sample_weight, da.Array):
-        weights = sample_weight.astype(np.float64)
-    else:
-        weights = da.asarray(np.asarray(sample_weight, np.float64))
-    if weights.shape != rows.shape[:1]:
-        raise InputError(f"sample_weight of shape {weights.shape} fits no {len(rows)} samples")
-    return weights
+def _refuse_masked(rows: da.Array, n_pixels: int) -> None:
+    """Refuse rows of which some have been left out."""
+    if n_pixels < len(rows):
+        raise InputError(_NOT_FINITE)
 
 
 def _label_rows(rows: NDArray[Any], centers: NDArray[np.float64]) -> NDArray[np.int32]:
-    return assign(rows, centers)[0]
-
-
-def _squared_errors(rows: NDArray[Any], centers: NDArray[np.float64]) -> NDArray[np.float64]:
-    return assign(rows, centers)[1]
+    labels = np.empty(len(rows), np.int32)
+    label_rows(rows, rows.shape[1], centers, np.ones(rows.shape[1]), 0, labels)
+    return labels

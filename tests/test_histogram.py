@@ -13,13 +13,14 @@ from strategies import chunked, images
 
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import BigquantError, InputError
-from bigquant.histogram import count_rows, merge_tree, survey
+from bigquant.histogram import ColorCounter, count_rows, merge_tree, survey
 
 
 @given(chunked())
 def test_counts_equal_numpys_for_any_chunks(pair):
     image, lazy = pair
-    histogram = survey(lazy, 0).histogram.compute(scheduler="sync")
+    channels = {1: 1, 2: 1, 3: 3, 4: 3}[image.shape[2]]
+    histogram = survey(lazy, ColorCounter(channels)).histogram.compute(scheduler="sync")
     colors, counts = reference.count(reference.opaque_pixels(image))
     np.testing.assert_array_equal(histogram.colors, colors)
     np.testing.assert_array_equal(histogram.counts, counts)
@@ -129,10 +130,62 @@ def test_dask_knows_what_a_histogram_takes(rng):
     import tracemalloc
 
     image = rng.integers(0, 256, (500, 500, 3), dtype=np.uint8)
-    found = survey(da.from_array(image), 500).compute(scheduler="sync")  # compiles
+    found = survey(da.from_array(image), ColorCounter(3), 500).compute(scheduler="sync")  # compiles
     tracemalloc.start()
     copy = pickle.loads(pickle.dumps(found))  # noqa: S301
     taken = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert dask.sizeof.sizeof(copy) == pytest.approx(taken, rel=0.01)
     assert dask.sizeof.sizeof(copy.histogram) == pytest.approx(taken - image.nbytes, rel=0.01)
+
+
+@st.composite
+def short_rows(draw):
+    """One band of up to 16 bits, with alpha or without, with NaN and infinity among floats."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    bits = rng.integers(0, draw(st.sampled_from([3, 1 << 16])), (draw(st.integers(1, 300)), 1))
+    dtype = np.dtype(draw(st.sampled_from(["i1", "u2", "i2", "f2", ">u2"])))
+    rows = bits.astype(f"u{dtype.itemsize}").view(dtype.newbyteorder("=")).astype(dtype)
+    rows[0] = -0.0
+    if draw(st.booleans()):
+        rows = np.hstack([rows, rng.choice([0, 1, 100], rows.shape).astype(dtype)])
+    return rows
+
+
+@given(short_rows(), st.integers(1, 5))
+def test_one_band_of_16_bits_is_counted_like_any(rows, n_parts):
+    histogram = ColorHistogram.create(1, rows.dtype)
+    for part in range(n_parts):
+        counted = ColorHistogram.create(1, rows.dtype).add(rows[part::n_parts])
+        histogram = counted.merge(histogram)
+    takes_part = np.isfinite(rows[:, 0]) & (rows[:, 1:] > 0).all(axis=1)
+    colors, counts = np.unique(rows[takes_part, 0], return_counts=True)
+    np.testing.assert_array_equal(histogram.colors[:, 0], colors)
+    np.testing.assert_array_equal(histogram.counts, counts)
+    assert histogram.colors.dtype == rows.dtype
+    assert histogram.counts.dtype == np.uint64
+
+
+def test_weighted_rows_of_16_bits_are_still_weighted(rng):
+    rows, weights = rng.integers(0, 9, (99, 1)).astype(np.uint16), rng.random(99)
+    histogram = ColorHistogram.create(1, "u2").add(rows, weights)
+    again = histogram.merge(histogram)
+    expected = np.bincount(rows[:, 0], 2 * weights)
+    np.testing.assert_allclose(again.counts, expected[expected > 0])
+
+
+@given(images(depths=(1, 3)), st.sampled_from([(1, 1, 1), (0.5, 2, 3)]))
+def test_what_a_histogram_tells_of_its_pixels(image, factors):
+    channels, rows = image.shape[2], image.reshape(-1, image.shape[2])
+    histogram = ColorHistogram.create(channels).add(image)
+    ends = np.stack([rows.min(axis=0), rows.max(axis=0)], axis=1)
+    np.testing.assert_array_equal(histogram.ranges, ends)
+    expected = np.percentile(rows, [0, 2, 50, 98, 100], axis=0, method="inverted_cdf")
+    np.testing.assert_array_equal(histogram.percentiles([0, 2, 50, 98, 100]), expected)
+    factors = np.array(factors[:channels], float)
+    scaled, centers = histogram.scaled(factors), rows[:5] * factors + 0.1
+    np.testing.assert_array_equal(np.unique(rows * factors, axis=0), scaled.colors)
+    labels, _ = reference.nearest(rows * factors, centers)
+    masses = np.bincount(labels, minlength=len(centers))
+    np.testing.assert_array_equal(scaled.gather_masses(centers), masses)
+    assert (scaled is histogram) == (factors == 1).all()  # whose tree is kept
