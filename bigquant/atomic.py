@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bigquant.errors import BigquantError, InputError
-from bigquant.inputs import is_zarr
+from bigquant.inputs import is_table, is_zarr
 from bigquant.remote import is_url
 
 _REMOVALS = 5
@@ -27,8 +27,8 @@ def check_target(path: str | os.PathLike[str], overwrite: bool) -> Path:
     Raises
     ------
     InputError
-        If it exists and `overwrite` is false, if it is a folder of anything but Zarr, or if
-        its folder is missing or not writable.
+        If it exists and `overwrite` is false, if it is a folder of anything but Zarr or a table,
+        or if its folder is missing or not writable.
     """
     target = Path(os.path.abspath(path))
     if os.path.lexists(target):
@@ -38,7 +38,7 @@ def check_target(path: str | os.PathLike[str], overwrite: bool) -> Path:
             )
         if target.is_dir() and not _may_be_replaced(target):
             raise InputError(
-                f"{path}: is a folder, and no Zarr: it is not replaced; choose another"
+                f"{path}: is a folder, and no {_kind(path)}: it is not replaced; choose another"
             )
     if not target.parent.is_dir():
         raise InputError(f"{path}: there is no folder {target.parent}: make it first")
@@ -69,7 +69,19 @@ def _place(path: str | os.PathLike[str]) -> Path:
 
 
 def _may_be_replaced(folder: Path) -> bool:
-    return not any(folder.iterdir()) or is_zarr(str(folder))
+    return not any(folder.iterdir()) or is_zarr(str(folder)) or _is_table(folder)
+
+
+def _kind(path: str | os.PathLike[str]) -> str:
+    return "table" if is_table(str(path)) else "Zarr"
+
+
+def _is_table(folder: Path) -> bool:
+    """Tell a table by its name, and that nothing but files of one lies in it."""
+    names = [path.name for path in folder.rglob("*") if not path.is_dir()]
+    if not is_table(str(folder)) or not any(map(is_table, names)):
+        return False
+    return all(is_table(name) or name.startswith(("_", ".")) for name in names)
 
 
 def partial_of(target: Path) -> Path:

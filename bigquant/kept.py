@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import ImageColor
 
 from bigquant.errors import InputError
+from bigquant.rounding import round_to
 
 
 def read_colors(keep: Any) -> NDArray[np.uint8]:
@@ -87,12 +88,14 @@ def in_channels(colors: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     return colors[:, :channels]
 
 
-def join_kept(centers: NDArray[np.float64], n_kept: int) -> NDArray[np.float64]:
+def join_kept(
+    centers: NDArray[np.float64], n_kept: int, dtype: np.dtype[Any]
+) -> NDArray[np.float64]:
     """Put the centres that round to one of the first few, which are kept, on it."""
-    rounded = np.rint(centers.clip(0, 255))
-    codes = rounded @ 256.0 ** np.arange(centers.shape[1])
-    is_kept = np.isin(codes, codes[:n_kept])
-    return np.where(is_kept[:, None], rounded, centers)
+    rounded = round_to(centers, dtype)
+    groups = np.unique(rounded, axis=0, return_inverse=True)[1].ravel()
+    is_kept = np.isin(groups, groups[:n_kept])
+    return np.where(is_kept[:, None], rounded.astype(np.float64), centers)
 
 
 def _hex(color: NDArray[np.uint8]) -> str:

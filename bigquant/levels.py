@@ -8,10 +8,7 @@ twice, and nothing waits in memory but those rests.
 from __future__ import annotations
 
 import logging
-import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, product
 from typing import Any, Protocol
@@ -23,16 +20,14 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.utils import key_split
 from numpy.typing import NDArray
 
-from bigquant import asking
-from bigquant.atomic import cannot_write
-from bigquant.errors import BigquantError
 from bigquant.painting import paint_block
-from bigquant.pyramid import Block
+from bigquant.palette_values import PaletteValues
+from bigquant.pyramid import Block, Layers
 from bigquant.rests import Rests
 from bigquant.tiling import Level
+from bigquant.underway import TASK, given_up_on_error, writing
 from bigquant.watch import compute
 
-_TASK = "write-block"
 _log = logging.getLogger(__name__)
 
 
@@ -52,33 +47,36 @@ class Content:
 
     Parameters
     ----------
-    labels : bool
-        Whether labels are written.
-    channels : int
-        Of the colours that are written; 0 for none.
-    nodata : bool
-        Whether label 0 means that a pixel is no part of the image.
-    table : ndarray, (n, channels), uint8, optional
-        Colour of each label; without it the image comes in colours.
+    layers : Layers
+        That are written.
+    table : ndarray, (n, channels), optional
+        Colour of each label; without it the image comes in colours, which are bytes.
     """
 
-    labels: bool
-    channels: int
-    nodata: bool = False
-    table: NDArray[np.uint8] | None = None
+    layers: Layers
+    table: NDArray[Any] | None = None
+
+    @classmethod
+    def of(cls, palette: PaletteValues, *, labels: bool, table: NDArray[Any] | None) -> Content:
+        """Write labels, or colours of a table of them, or both."""
+        layers = Layers(
+            palette.label_dtype if labels else None,
+            None if table is None else table.dtype,
+            0 if table is None else table.shape[1],
+            bool(palette.first_label),
+        )
+        return cls(layers, table)
 
     def block_of(self, pixels: NDArray[Any]) -> Block:
-        """Make a block of labels (y, x), or of the layers (y, x, layer) of another block."""
+        """Make a block of labels (y, x), or of what another block was packed to."""
+        layers = self.layers
         if pixels.ndim == 3:
-            return Block.unstack(
-                pixels, labels=self.labels, channels=self.channels, nodata=self.nodata
-            )
+            return Block.unstack(pixels, layers)
         colors = valid = None
-        if self.channels:
-            assert self.table is not None
+        if self.table is not None:
             colors = paint_block(pixels, self.table)
-            valid = (pixels != 0).view(np.uint8) if self.nodata else None
-        return Block(pixels if self.labels else None, colors, valid, self.nodata)
+            valid = (pixels != 0).view(np.uint8) if layers.nodata else None
+        return Block(None if layers.labels is None else pixels, colors, valid, layers.nodata)
 
 
 def write_levels(
@@ -109,8 +107,6 @@ def write_levels(
         returned. What an interrupted run has counted is not counted again.
     """
     first, run = 0, uuid.uuid4().hex
-    dtype = pixels.dtype if content.labels else np.dtype(np.uint8)
-    layers = content.labels + content.channels + (content.nodata and content.channels > 0)
     _log.info("writing %s in %d levels", shown, sum(len(tier) for tier in tiers))
     for tier in tiers:
         for number, level in enumerate(tier, first):
@@ -134,11 +130,11 @@ def write_levels(
             run=run,
             rests=rests,
             handed_on=handed_on,
-            token=_TASK,
-            dtype=dtype,
+            token=TASK,
+            dtype=np.uint8,
             new_axis=2 if pixels.ndim == 2 else None,
-            chunks=(*chunks, (layers if handed_on else 1,)),
-            meta=np.empty((0, 0, 0), dtype),
+            chunks=(*chunks, (content.layers.bytes if handed_on else 1,)),
+            meta=np.empty((0, 0, 0), np.uint8),
         )
         if rests is not None:
             done = [place for place in np.ndindex(tier[0].grid) if rests.has(first, *place)]
@@ -146,12 +142,8 @@ def write_levels(
         first += len(tier)
     if tally is not None:
         tally = (_kept_tallies(tally, rests.tallies) if rests else tally).sum(axis=(0, 1))
-    try:
+    with given_up_on_error(run):
         computed: NDArray[np.int64] | None = compute(pixels, tally)[1]
-    except BaseException:
-        with _lock:  # a thread may be on its way to write: nobody would know when
-            _given_up.add(run)
-        raise
     return computed
 
 
@@ -178,37 +170,7 @@ def _with_rests(
     return da.Array(graph, name, pixels.chunks, meta=pixels._meta)
 
 
-def settle() -> None:
-    """Wait for tasks under way: they would write on, into a folder that is to vanish."""
-    asking.settle(_TASK, _count_writing)
-
-
 # ---------------------------------------------------------------- run in tasks
-
-_running = 0
-_given_up: set[str] = set()
-_lock = threading.Lock()
-
-
-@contextmanager
-def _writing(shown: str, run: str) -> Iterator[None]:
-    """Count the tasks of this process that are writing, so that one can wait for them."""
-    global _running
-    with _lock:
-        if run in _given_up:
-            raise BigquantError(f"{shown}: is given up")
-        _running += 1
-    try:
-        yield
-    except OSError as error:
-        raise cannot_write(shown, error) from error
-    finally:
-        with _lock:
-            _running -= 1
-
-
-def _count_writing() -> int:
-    return _running
 
 
 def _write_block(
@@ -224,7 +186,7 @@ def _write_block(
 ) -> NDArray[Any]:
     """Write one block at all the levels of its tier; hand on what the next tier goes on with."""
     row, column = block_id[:2]
-    with _writing(shown, run):  # to the end, even if the run is given up meanwhile
+    with writing(shown, run):  # to the end, even if the run is given up meanwhile
         block = content.block_of(pixels)
         del pixels
         for level in levels:

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 _SLICE = 1 << 14
 
 
-def psnr(mse: float, channels: int) -> float:
+def psnr(mse: float, channels: int, peak: float = 255) -> float:
     """Turn a squared error per pixel into a peak signal-to-noise ratio.
 
     Parameters
     ----------
     mse : float
-        Squared error per pixel, summed over the channels of 8 bits.
+        Squared error per pixel, summed over the channels.
     channels : int
+    peak : float
+        The greatest difference that two values can have.
 
     Returns
     -------
@@ -29,7 +31,10 @@ def psnr(mse: float, channels: int) -> float:
         In dB, per channel value; infinite without an error.
     """
     per_value = mse / channels
-    return 10 * math.log10(255**2 / per_value) if per_value else math.inf
+    if not per_value:
+        return math.inf
+    ratio = peak * peak / per_value
+    return 10 * math.log10(ratio) if ratio else -math.inf
 
 
 def find_knee(ks: Sequence[int], errors: Sequence[float]) -> int | None:

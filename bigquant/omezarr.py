@@ -34,6 +34,7 @@ def create_group(
     *,
     version: str,
     depth: int,
+    dtype: np.dtype[Any],
     label_dtype: np.dtype[Any],
     content: str,
 ) -> None:
@@ -45,9 +46,10 @@ def create_group(
         Of which nothing is there yet.
     levels : sequence of Level
     version : {"0.5", "0.4"}
-    depth : {1, 3}
+    depth : int
         Channels of the image.
-    label_dtype : dtype
+    dtype, label_dtype : dtype
+        Of the image and of the labels.
     content : {"both", "image", "labels"}
     """
     unfinished = {"bigquant": {"complete": False}}
@@ -55,7 +57,7 @@ def create_group(
         kind: Any = {"zarr_format": 3 if version == "0.5" else 2, "attributes": unfinished}
         group = zarr.create_group(opened, **kind)
         if content != "labels":
-            _create_arrays(group, version, levels, np.dtype(np.uint8), depth)
+            _create_arrays(group, version, levels, dtype, depth)
             store.make_folders(_rows("", version, levels))
         if content != "image":
             labels = group.create_group("labels")
@@ -69,6 +71,8 @@ def describe_group(
     n_levels: int,
     *,
     version: str,
+    channels: Sequence[Mapping[str, Any]],
+    dtype: np.dtype[Any],
     colors: NDArray[np.uint8],
     properties: Mapping[str, Sequence[Any]],
     first_label: int,
@@ -84,8 +88,12 @@ def describe_group(
     store : Store
     n_levels : int
     version : {"0.5", "0.4"}
-    colors : ndarray, (k, channels), uint8
-        Palette; `first_label` is the label of its first colour.
+    channels : sequence of Mapping
+        What `omezarr_metadata.list_channels` tells of each channel of the image.
+    dtype : dtype
+        Of the image.
+    colors : ndarray, (k, 3), uint8
+        The palette as it is shown; `first_label` is the label of its first colour.
     properties : Mapping
         What else is said of each colour: names and columns of k values, in JSON's types.
     first_label : {0, 1}
@@ -110,7 +118,7 @@ def describe_group(
         if content == "labels":  # so that there is an image under the group's own name
             facts = value_facts(n_levels, scale, LABELS, first_label + len(colors) - 1)
         else:
-            facts = image_facts(n_levels, scale, colors.shape[1])
+            facts = image_facts(n_levels, scale, channels, dtype)
             if place:
                 place.store(group, version)
         _describe(group, version, facts, {"complete": True, **attributes})
@@ -226,8 +234,8 @@ def _create_arrays(
                 "chunk_key_encoding": {"name": "v2", "separator": "/"},
                 "attributes": {"_ARRAY_DIMENSIONS": list(names)},  # as xarray has it
             }
-        shape = (*lead, *level.shape)
-        group.create_array(str(number), shape=shape, dtype=dtype, fill_value=0, **kind)
+        shape, fill = (*lead, *level.shape), np.nan if dtype.kind == "f" else 0
+        group.create_array(str(number), shape=shape, dtype=dtype, fill_value=fill, **kind)
 
 
 def _describe(

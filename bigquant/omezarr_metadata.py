@@ -8,22 +8,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigquant.display import Display
+from bigquant.rounding import bounds
+
 #: Height and width of a pixel, and their unit.
 Scale = tuple[float, float, str]
 
 _METHODS = {
-    "mean": "mean of 2 x 2 pixels that are part of the image, rounded half up",
+    "mean": "mean of 2 x 2 pixels that are part of the image",
     "mode": "most frequent of 2 x 2 labels, the lowest of equally frequent ones; "
     "a label 0 that is kept for nodata only where it is more than half",
 }
 
 
-def image_facts(n_levels: int, scale: Scale | None, depth: int) -> dict[str, Any]:
-    """Describe an image (c, y, x) of 1 or 3 channels, in levels that are each half of the last."""
-    return {
-        "multiscales": [_multiscale("mean", n_levels, scale, channels=True)],
-        "omero": {"channels": _channels(depth)},
-    }
+def image_facts(
+    n_levels: int,
+    scale: Scale | None,
+    channels: Sequence[Mapping[str, Any]],
+    dtype: np.dtype[Any],
+) -> dict[str, Any]:
+    """Describe an image (c, y, x) of channels, in levels that are each half of the last."""
+    scales = _multiscale("mean", n_levels, scale, channels=True)
+    if dtype.kind in "iu":
+        scales["metadata"]["description"] += ", rounded half up"
+    return {"multiscales": [scales], "omero": {"channels": list(channels)}}
 
 
 def value_facts(n_levels: int, scale: Scale | None, path: str, largest: int) -> dict[str, Any]:
@@ -79,21 +87,57 @@ def _multiscale(
     }
 
 
-def _channels(depth: int) -> list[dict[str, Any]]:
-    names = (
-        [("R", "FF0000"), ("G", "00FF00"), ("B", "0000FF")] if depth == 3 else [("gray", "FFFFFF")]
-    )
-    window = {"min": 0, "max": 255, "start": 0, "end": 255}
-    return [
-        {"label": label, "color": color, "active": True, "window": window} for label, color in names
-    ]
+def list_channels(
+    display: Display, dtype: np.dtype[Any], ranges: NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    """Describe each band: in what colour it is shown, if it is, and from dark to bright.
+
+    Parameters
+    ----------
+    display : Display
+    dtype : dtype
+        Of the image: what values of up to 16 bits can be is known from it.
+    ranges : ndarray, (c, 2), float64
+        Least and greatest value of each band.
+    """
+    limits = ranges
+    if dtype.kind in "iu" and dtype.itemsize <= 2:
+        limits = np.tile(np.array(bounds(dtype)), (len(ranges), 1))
+    # with others beside them, red, green and blue would be taken for all the colour there is
+    numbers = [str(band) for band in range(1, len(ranges) + 1)]
+    names = {1: ["gray"], 3: ["R", "G", "B"]}.get(len(ranges), numbers)
+    channels: list[dict[str, Any]] = []
+    for band, ((low, high), (start, end)) in enumerate(
+        zip(limits.tolist(), display.windows.tolist(), strict=True)
+    ):
+        ends = {"min": min(low, start), "max": max(high, end), "start": start, "end": end}
+        channels.append(
+            {
+                "label": names[band],
+                "color": _color_of(band, display.bands),
+                "active": band in display.bands,
+                "window": {name: _plain(value) for name, value in ends.items()},
+            }
+        )
+    return channels
+
+
+def _color_of(band: int, shown: Sequence[int]) -> str:
+    """Mix the colours that a band is shown in; white for one that is shown as gray, or not."""
+    if len(shown) == 1 or band not in shown:
+        return "FFFFFF"
+    return "".join("FF" if band == each else "00" for each in shown)
+
+
+def _plain(value: float) -> int | float:
+    return int(value) if value.is_integer() else value
 
 
 def _label_colors(colors: NDArray[np.uint8], first_label: int) -> list[dict[str, Any]]:
-    rgb = np.broadcast_to(colors, (len(colors), 3)).tolist()
     entries = [{"label-value": 0, "rgba": [0, 0, 0, 0]}] if first_label else []
     entries += [
-        {"label-value": first_label + i, "rgba": [*color, 255]} for i, color in enumerate(rgb)
+        {"label-value": label, "rgba": [*color, 255]}
+        for label, color in enumerate(colors.tolist(), first_label)
     ]
     return entries
 

@@ -19,9 +19,9 @@ from bigquant.atomic import (
 )
 from bigquant.errors import BigquantError, InputError
 from bigquant.ledger import Plan
-from bigquant.levels import settle
 from bigquant.palette import Palette
 from bigquant.rests import Rests
+from bigquant.underway import settle
 from bigquant.zarr_store import FolderStore, ObjectStore, Store
 
 CONTENTS = ("both", "image", "labels")

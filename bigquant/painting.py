@@ -10,30 +10,31 @@ from numpy.typing import NDArray
 from bigquant.jit import jit
 
 
-def paint_block(labels: NDArray[Any], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def paint_block(labels: NDArray[Any], table: NDArray[Any]) -> NDArray[Any]:
     """Colour labels by a table.
 
     Parameters
     ----------
     labels : ndarray, (y, x), uint8 or uint16
         Below n.
-    table : ndarray, (n, channels), uint8
+    table : ndarray, (n, channels), of any type of real numbers
         Colour of each label.
 
     Returns
     -------
-    ndarray, (y, x, channels), uint8
+    ndarray, (y, x, channels), of the table's type
     """
-    colors = np.empty((*labels.shape, table.shape[1]), np.uint8)
-    fill_colors(labels, table, colors)
+    colors = np.empty((*labels.shape, table.shape[1]), table.dtype)
+    bits = np.dtype(f"u{table.itemsize}")  # copied as they are: one kernel for types of a size
+    fill_colors(labels, np.ascontiguousarray(table).view(bits), colors.view(bits))
     return colors
 
 
 @jit
 def fill_colors(
     labels: NDArray[Any],  # IN  (y, x) below n
-    table: NDArray[np.uint8],  # IN  (n, channels)
-    colors: NDArray[np.uint8],  # OUT (y, x, channels)
+    table: NDArray[Any],  # IN  (n, channels)
+    colors: NDArray[Any],  # OUT (y, x, channels)
 ) -> None:
     """Look every label's colour up."""
     for y in range(labels.shape[0]):

@@ -1,37 +1,18 @@
-"""The JSON of a palette: read in bounded memory, and checked before anything is made of it.
-
-`palette.schema.json`, beside this file, is its JSON Schema.
-"""
+"""Palette files: read in bounded memory; what is wrong with one is told with its name."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 from bigquant.errors import InputError
 
-#: The version that is written; 1 had neither `space` nor `shares`, and is read too.
-SCHEMA = 2
-_READABLE = (1, SCHEMA)
 #: The largest palette's JSON takes 10 MiB.
 _MAX_BYTES = 16 << 20
-_MAX_PIXELS = 1 << 63
-_MAX_ERROR = 3 * 255**2
-_HUGE = 1e300
-#: Facts of the fit that are known here; there may be others.
-_FACTS: Mapping[str, Any] = {
-    "algorithm": str,
-    "random_state": int | None,
-    "distinct_colors": int,
-    "fingerprint": str,
-    "sources": list,
-    "versions": dict,
-}
 
 
 @contextmanager
@@ -84,80 +65,3 @@ def parse_json_at(text: str, start: int) -> Any:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
-
-
-def check_model(model: Any) -> None:
-    """Raise an `InputError` unless a palette can be made of what JSON says.
-
-    Lengths, ranges of the colours and what follows from others are left to who makes it.
-    """
-    if not isinstance(model, dict) or model.get("bigquant_palette") not in _READABLE:
-        raise InputError(f"not a bigquant palette of schema {' or '.join(map(str, _READABLE))}")
-    for name, check in _CHECKS.items():
-        if name not in model:
-            raise InputError(f"not a usable palette: it has no {name}")
-        if not check(model[name]):
-            raise InputError(f"not a usable palette: {name} is damaged")
-    if len(model["counts"]) != len(model["colors"]):
-        raise InputError("not a usable palette: counts and colors are not as many")
-    if model["inertia"] > sum(model["counts"]) * _MAX_ERROR:
-        raise InputError("not a usable palette: inertia is more than its pixels can have")
-
-
-def check_consequences(model: Mapping[str, Any], described: Mapping[str, Any]) -> None:
-    """Raise an `InputError` unless all facts of a model fit the palette that was made of it.
-
-    Parameters
-    ----------
-    model : Mapping
-    described : Mapping
-        The palette again, by `Palette.as_json`.
-    """
-    for name, known in described.items():
-        if name == "bigquant_palette" or (name not in model and model["bigquant_palette"] < SCHEMA):
-            continue
-        if name not in model:
-            raise InputError(f"not a usable palette: it has no {name}")
-        if not _agree(model[name], known):
-            raise InputError(f"not a usable palette: {name} does not fit its colors and counts")
-
-
-def _agree(told: Any, known: Any) -> bool:
-    if isinstance(known, list):
-        same = isinstance(told, list) and len(told) == len(known)
-        return same and all(map(_agree, told, known))
-    if isinstance(known, float):
-        is_number = type(told) in (int, float) and abs(told) < _HUGE
-        return is_number and math.isclose(told, known, rel_tol=1e-9)
-    return bool(told == known)
-
-
-def _is_whole(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _are_rows(rows: Any) -> bool:
-    return isinstance(rows, list) and all(
-        isinstance(row, list) and all(type(v) in (int, float) and 0 <= v <= 255 for v in row)
-        for row in rows
-    )
-
-
-def _are_counts(counts: Any) -> bool:
-    return isinstance(counts, list) and all(map(_is_whole, counts)) and sum(counts) < _MAX_PIXELS
-
-
-def _are_facts(fit: Any) -> bool:
-    return isinstance(fit, dict) and all(
-        isinstance(fit[name], kind) for name, kind in _FACTS.items() if name in fit
-    )
-
-
-_CHECKS = {
-    "colors": _are_rows,
-    "centers": _are_rows,
-    "counts": _are_counts,
-    "first_label": lambda value: type(value) is int and value in (0, 1),
-    "inertia": _is_whole,
-    "fit": _are_facts,
-}

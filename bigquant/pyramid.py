@@ -1,7 +1,7 @@
 """Halving a block of an image for the next level of a pyramid. Knows nothing of Dask.
 
 A level is made from the one before it: labels by the mode of 2 x 2 (a mean of labels means
-nothing), colours by the rounded mean. At an odd last row or column there is less to halve.
+nothing), colours by the mean. At an odd last row or column there is less to halve.
 """
 
 from __future__ import annotations
@@ -12,7 +12,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigquant.halving import halve_means
 from bigquant.jit import jit
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What a block holds of each pixel.
+
+    Parameters
+    ----------
+    labels : dtype, optional
+        Type of the labels, where there are any.
+    colors : dtype, optional
+        Type of the colours, where there are any.
+    channels : int
+        How many values a colour has.
+    nodata : bool
+        Whether label 0 means that a pixel is no part of the image.
+    """
+
+    labels: np.dtype[Any] | None = None
+    colors: np.dtype[Any] | None = None
+    channels: int = 0
+    nodata: bool = False
+
+    @property
+    def label_bytes(self) -> int:
+        """Bytes that labels take of a pixel."""
+        return self.labels.itemsize if self.labels is not None else 0
+
+    @property
+    def color_bytes(self) -> int:
+        """Bytes that colours take of a pixel."""
+        return self.channels * self.colors.itemsize if self.colors is not None else 0
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of a pixel that a block is packed to; whether it is valid takes one."""
+        return self.label_bytes + self.color_bytes + self.marks_valid
+
+    @property
+    def marks_valid(self) -> bool:
+        """Whether colours that are no part of the image are told apart."""
+        return self.nodata and self.colors is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +65,7 @@ class Block:
     Parameters
     ----------
     labels : ndarray, (y, x), uint8 or uint16, optional
-    colors : ndarray, (y, x, channels), uint8, optional
+    colors : ndarray, (y, x, channels), optional
     valid : ndarray, (y, x), uint8, optional
         1 where `colors` hold any pixel that is part of the image; everywhere without it.
     nodata : bool
@@ -30,7 +73,7 @@ class Block:
     """
 
     labels: NDArray[Any] | None
-    colors: NDArray[np.uint8] | None
+    colors: NDArray[Any] | None
     valid: NDArray[np.uint8] | None
     nodata: bool
 
@@ -41,30 +84,35 @@ class Block:
             labels = np.empty(_half(self.labels.shape), self.labels.dtype)
             halve_labels(self.labels, self.nodata, labels)
         if self.colors is not None:
-            half = _half(self.colors.shape)
-            colors = np.empty((*half, self.colors.shape[2]), np.uint8)
-            if self.valid is None:
-                halve_colors(self.colors, colors)
-            else:
-                valid = np.empty(half, np.uint8)
-                halve_valid_colors(self.colors, self.valid, colors, valid)
+            colors, valid = halve_means(self.colors, self.valid)
         return Block(labels, colors, valid, self.nodata)
 
-    def stack(self) -> NDArray[Any]:
-        """Pack the block into one array (y, x, layer), of the labels' type where there are any."""
+    def stack(self) -> NDArray[np.uint8]:
+        """Pack the block into one array (y, x, bytes of a pixel): layers differ in type."""
         layers = [layer for layer in (self.labels, self.colors, self.valid) if layer is not None]
-        return np.dstack(layers)
+        return np.dstack([_as_bytes(layer) for layer in layers])
 
     @classmethod
-    def unstack(cls, layers: NDArray[Any], *, labels: bool, channels: int, nodata: bool) -> Block:
-        """Make a block of what `stack` packed; `channels` is 0 where there are no colours."""
-        rest = layers[..., int(labels) :]
-        return cls(
-            np.ascontiguousarray(layers[..., 0]) if labels else None,
-            np.ascontiguousarray(rest[..., :channels], np.uint8) if channels else None,
-            np.ascontiguousarray(rest[..., channels], np.uint8) if channels and nodata else None,
-            nodata,
-        )
+    def unstack(cls, packed: NDArray[np.uint8], layers: Layers) -> Block:
+        """Make a block of what `stack` packed of such layers."""
+        first, last = layers.label_bytes, layers.label_bytes + layers.color_bytes
+        labels = colors = valid = None
+        if layers.labels is not None:
+            labels = _from_bytes(packed[..., :first], layers.labels)[..., 0]
+        if layers.colors is not None:
+            colors = _from_bytes(packed[..., first:last], layers.colors)
+        if layers.marks_valid:
+            valid = np.ascontiguousarray(packed[..., last])
+        return cls(labels, colors, valid, layers.nodata)
+
+
+def _as_bytes(layer: NDArray[Any]) -> NDArray[np.uint8]:
+    rows = np.ascontiguousarray(layer).reshape(*layer.shape[:2], -1)
+    return rows.view(np.uint8)
+
+
+def _from_bytes(packed: NDArray[np.uint8], dtype: np.dtype[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(packed).view(dtype)
 
 
 def _half(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -102,47 +150,3 @@ def halve_labels(
                 votes_d -= (np.int32(d == 0) * 3) << 17
             most = max(max(votes_a, votes_b), max(votes_c, votes_d))
             halved[y, x] = -most & 0xFFFF
-
-
-@jit
-def halve_colors(
-    colors: NDArray[np.uint8],  # IN  (y, x, channels)
-    halved: NDArray[np.uint8],  # OUT (ceil(y / 2), ceil(x / 2), channels)
-) -> None:
-    """Take the mean of 2 x 2 values, rounded half up."""
-    height, width, channels = colors.shape
-    for y in range(halved.shape[0]):
-        top, bottom = 2 * y, min(2 * y + 1, height - 1)
-        for x in range(halved.shape[1]):
-            left, right = 2 * x, min(2 * x + 1, width - 1)
-            for channel in range(channels):
-                upper = np.int32(colors[top, left, channel]) + colors[top, right, channel]
-                lower = np.int32(colors[bottom, left, channel]) + colors[bottom, right, channel]
-                halved[y, x, channel] = (upper + lower + 2) >> 2
-
-
-@jit
-def halve_valid_colors(
-    colors: NDArray[np.uint8],  # IN  (y, x, channels)
-    valid: NDArray[np.uint8],  # IN  (y, x) 0 or 1
-    halved: NDArray[np.uint8],  # OUT (ceil(y / 2), ceil(x / 2), channels)
-    halved_valid: NDArray[np.uint8],  # OUT (ceil(y / 2), ceil(x / 2))
-) -> None:
-    """Take the mean of the valid ones of 2 x 2 values, rounded half up; 0 where none is."""
-    height, width = valid.shape
-    for y in range(halved_valid.shape[0]):
-        top, bottom = 2 * y, min(2 * y + 1, height - 1)
-        for x in range(halved_valid.shape[1]):
-            left, right = 2 * x, min(2 * x + 1, width - 1)
-            # a last row or column counts twice, which changes no mean
-            a, b = np.int32(valid[top, left]), np.int32(valid[top, right])
-            c, d = np.int32(valid[bottom, left]), np.int32(valid[bottom, right])
-            n = a + b + c + d
-            halved_valid[y, x] = n > 0
-            for channel in range(colors.shape[2]):
-                total = a * colors[top, left, channel] + b * colors[top, right, channel]
-                total += c * colors[bottom, left, channel] + d * colors[bottom, right, channel]
-                if n == 4:
-                    halved[y, x, channel] = (total + 2) >> 2
-                else:
-                    halved[y, x, channel] = (2 * total + n) // (2 * n) if n else 0

@@ -18,7 +18,7 @@ from bigquant.errors import InputError
 from bigquant.gdal_names import names_path, save_names
 from bigquant.georeference import Tag
 from bigquant.ledger import Plan
-from bigquant.levels import Content, settle, write_levels
+from bigquant.levels import Content, write_levels
 from bigquant.outputs import (
     check_complete,
     check_output,
@@ -27,10 +27,12 @@ from bigquant.outputs import (
     temporary_output,
 )
 from bigquant.palette import Palette
+from bigquant.pyramid import Layers
 from bigquant.rests import Rests
 from bigquant.source import Source
 from bigquant.tiff_parts import COMPRESSIONS, Sink
 from bigquant.tiling import Level, plan_pyramid, plan_tiff
+from bigquant.underway import settle
 
 _GDAL_NODATA = 42113
 
@@ -69,7 +71,7 @@ def write_tiff(
     """Write a tiled BigTIFF in the order of a cloud-optimized GeoTIFF, and the palette beside it.
 
     While labels fit 8 bits it is a palette image, whatever `content` is. Above, it is an RGB
-    (or gray) image, transparent where label 0 is reserved, or with ``content="labels"`` a
+    (or gray) image of bytes, transparent where label 0 is reserved, or with ``content="labels"`` a
     16-bit gray one. Tile size (of 16 to 4096 pixels a side), resolution, orientation and
     GeoTIFF tags of `source` are kept, the colour profile if it is one of such colours, and
     what OME-XML says of the image.
@@ -88,12 +90,8 @@ def write_tiff(
     check_tiff(path, source, compression=compression, cog=cog, overwrite=overwrite)
     cog = cog or source.georeferenced
     painted = palette.label_dtype != np.uint8 and content != "labels"
-    parts = Content(
-        labels=not painted,
-        channels=palette.table.shape[1] if painted else 0,
-        nodata=bool(palette.first_label),
-        table=palette.table,
-    )
+    table = palette.shown_table if painted else None
+    parts = Content.of(palette, labels=not painted, table=table)
     names = ["nodata"] * palette.first_label + palette.hex if cog and not painted else []
     beside = [names_path(path)] if names or source.crs else []
     with temporary_output(
@@ -119,7 +117,7 @@ def write_rgb_tiff(
     """Write an image (y, x, 3), uint8, as a tiled BigTIFF without overviews."""
     target = check_target(path, overwrite)
     image_only = [[plan_pyramid(image.chunks[:2])[0][0]]]
-    parts = Content(labels=False, channels=3)
+    parts = Content(Layers(colors=image.dtype, channels=3))
     with complete_or_nothing(path, overwrite=overwrite, settle=settle) as folder:
         sink = Sink(str(folder), tuple(image_only[0]))
         _write_parts(image, image_only, parts, sink, str(path))
@@ -151,17 +149,17 @@ def _assemble(
     palette: Palette | None = None,
 ) -> None:
     """Make the TIFF of its parts; the palette stands in its description, or in its OME-XML."""
-    dtype = pixels.dtype if parts.labels else np.dtype(np.uint8)
-    alpha = parts.channels > 0 and parts.nodata
-    depth = (parts.channels + alpha,) if parts.channels + alpha > 1 else ()
+    layers = parts.layers
+    dtype, alpha = pixels.dtype if layers.labels else np.dtype(np.uint8), layers.marks_valid
+    depth = (layers.channels + alpha,) if layers.channels + alpha > 1 else ()
     description = json.dumps({"bigquant": palette.as_json()}) if palette else None
     if source.ome is not None and description:
         shape = (*pixels.shape[:2], *depth)
         description = tiff_ome.describe(shape, dtype, source.pixel_size, source.ome, description)
     indexed = palette is not None and palette.label_dtype == np.uint8
-    shown = "RGB" if indexed or parts.channels == 3 else "GRAY"  # labels of 16 bits have no colour
+    shown = "RGB" if indexed or layers.channels == 3 else "GRAY"  # labels of 16 bits have no colour
     tags: tuple[Tag, ...] = source.tags
-    if palette and palette.first_label and parts.labels:
+    if palette and palette.first_label and layers.labels:
         tags = (*tags, (_GDAL_NODATA, 2, 0, "0"))
     tiff_writer.assemble(
         str(temporary),
@@ -170,10 +168,10 @@ def _assemble(
         depth=depth,
         alpha=alpha,
         nested=source.ome is not None and not sink.framed,
-        colormap=tiff_writer.colormap_of(palette.table) if palette and indexed else None,
+        colormap=tiff_writer.colormap_of(palette.shown_table) if palette and indexed else None,
         description=description,
         resolution=source.resolution,
         unit=source.unit,
-        icc_profile=source.profile_of(shown) if indexed or parts.channels else None,
+        icc_profile=source.profile_of(shown) if indexed or layers.channels else None,
         tags=tags,
     )

@@ -21,7 +21,8 @@ _TILES = range(STEP, 4096 + 1, STEP)
 _SMALLEST, _LARGEST = 128, 1024
 _SMALL_BLOCK = 1 << 20
 #: Pixels of what tasks leave to the next tier of a pyramid: at most so many where blocks are
-#: small enough to be halved no further, and put together to about so many.
+#: small enough to be halved no further, and put together to about so many, or to as many as
+#: `BLOCK_BYTES` hold.
 _TAIL, _GROUP = 1 << 20, 1 << 22
 
 
@@ -171,7 +172,10 @@ class Level:
 
 
 def plan_pyramid(
-    chunks: tuple[tuple[int, ...], ...], tile: tuple[int, int] | None = None
+    chunks: tuple[tuple[int, ...], ...],
+    tile: tuple[int, int] | None = None,
+    *,
+    pixel_bytes: int = 1,
 ) -> list[list[Level]]:
     """Choose the levels to write, and which of them a task writes together.
 
@@ -184,6 +188,8 @@ def plan_pyramid(
         Dask's chunk sizes along y and x, of any kind.
     tile : (int, int), optional
         Small chunks or tiles to have if they suit, instead of 512 x 512.
+    pixel_bytes : int
+        What a task hands on of a pixel.
 
     Returns
     -------
@@ -201,7 +207,7 @@ def plan_pyramid(
             level = halved
             tiers[-1].append(level)
         else:
-            level = _grouped(level, wanted)
+            level = _grouped(level, wanted, min(_GROUP, BLOCK_BYTES // pixel_bytes))
             tiers.append([level])
     return tiers
 
@@ -238,14 +244,14 @@ def _halved(level: Level, wanted: tuple[int, int]) -> Level | None:
     return Level((height, width), inner, (y, x))
 
 
-def _grouped(level: Level, wanted: tuple[int, int]) -> Level:
-    """Halve a level, and put its half blocks together until they are large enough."""
+def _grouped(level: Level, wanted: tuple[int, int], n_pixels: int) -> Level:
+    """Halve a level, and put its half blocks together until they have so many pixels."""
     shape, block = _half(level.shape), list(_half(level.block))
     while True:
         inner = _inner(shape, (block[0], block[1]), wanted)
         ragged = [axis for axis in (0, 1) if not inner[axis]]
         several = [axis for axis in (0, 1) if block[axis] < shape[axis]]
-        if not ragged and (not several or block[0] * block[1] >= _GROUP):
+        if not ragged and (not several or block[0] * block[1] >= n_pixels):
             y, x = (min(b, side) for b, side in zip(block, shape, strict=True))
             return Level(shape, inner, (y, x))
         block[min(ragged or several, key=lambda axis: block[axis])] *= 2

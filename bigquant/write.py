@@ -20,6 +20,7 @@ from bigquant import flat_writer, omezarr
 from bigquant.errors import InputError
 from bigquant.ledger import Plan
 from bigquant.levels import Content, write_levels
+from bigquant.omezarr_metadata import list_channels
 from bigquant.outputs import (
     PALETTE_SUFFIX,
     check_complete,
@@ -30,6 +31,7 @@ from bigquant.outputs import (
     zarr_output,
 )
 from bigquant.palette import Palette
+from bigquant.pyramid import Layers
 from bigquant.remote import local_path, public
 from bigquant.source import Source
 from bigquant.tiling import plan_pyramid
@@ -66,8 +68,8 @@ def write_zarr(
         Of `remap_and_tally`, where the palette does not know the image's numbers yet: they are
         computed along with the labels, and taken.
     content : {"both", "image", "labels"}
-        The image (c, y, x) of the palette's colours, ``labels/quantized`` (y, x), or both.
-        Labels alone are the group's image, too.
+        The image (c, y, x) of the palette's colours, in their type, ``labels/quantized`` (y, x),
+        or both. Labels alone are the group's image, too.
     ome_zarr : {"0.5", "0.4"}
         0.5 is Zarr v3 in shards, 0.4 is Zarr v2.
     overwrite : bool
@@ -91,14 +93,10 @@ def write_zarr(
     options = dict(storage_options or {})
     side = {"with_palette": with_palette, "overwrite": overwrite}
     check_output(path, content, source=source.path, options=options, **side)
-    tiers = plan_pyramid(labels.chunks)
+    table = palette.table if content != "labels" else None
+    parts = Content.of(palette, labels=content != "image", table=table)
+    tiers = plan_pyramid(labels.chunks, pixel_bytes=parts.layers.bytes)
     levels = tuple(itertools.chain(*tiers))
-    parts = Content(
-        labels=content != "image",
-        channels=palette.table.shape[1] if content != "labels" else 0,
-        nodata=bool(palette.first_label),
-        table=palette.table,
-    )
     shown = public(str(path))
     with zarr_output(path, options, plan=plan, **side) as (store, temporary):
         if temporary is None or not temporary.exists():
@@ -106,7 +104,8 @@ def write_zarr(
                 store,
                 levels,
                 version=ome_zarr,
-                depth=palette.colors.shape[1],
+                depth=palette.channels,
+                dtype=palette.dtype,
                 label_dtype=palette.label_dtype,
                 content=content,
             )
@@ -121,7 +120,9 @@ def write_zarr(
             store,
             len(levels),
             version=ome_zarr,
-            colors=palette.colors,
+            channels=list_channels(palette.display, palette.dtype, palette.ranges),
+            dtype=palette.dtype,
+            colors=palette.rgb,
             properties=_label_properties(palette),
             first_label=palette.first_label,
             content=content,
@@ -152,7 +153,7 @@ def write_png(
     with_palette: bool = True,
     plan: Plan | None = None,
 ) -> Palette:
-    """Write an indexed PNG, image and labels in one, and the palette beside it.
+    """Write an indexed PNG, image as it is shown and labels in one, and the palette beside it.
 
     Raises an `InputError` above 256 labels, 2**30 pixels or a million pixels a side.
     Resolution and colour profile of `source` are kept. Parameters and result are as of
@@ -168,7 +169,7 @@ def write_png(
         flat_writer.save_png(
             temporary,
             stored,
-            table=palette.table,
+            table=palette.shown_table,
             transparent=bool(palette.first_label),
             description=palette.as_json(),
             source=source,
@@ -217,7 +218,7 @@ def _write_rows(
     level = plan_pyramid(labels.chunks)[0][0]
     sink = flat_writer.Sink(str(path.parent), level, labels.dtype.newbyteorder("<"))
     rests = keep_rests(temporary, palette, plan)
-    parts = Content(labels=True, channels=0)
+    parts = Content(Layers(labels.dtype))
     counted = write_levels(labels, [[level]], parts, sink, shown, rests=rests, tally=tally)
     check_complete(shown, sink.missing())
     if rests:  # parts are removed as they are copied: from here on a rerun has to make them again

@@ -14,12 +14,13 @@ from strategies import images
 import bigquant
 from bigquant import KMeans, PaletteWarning, lloyd
 from bigquant.cli import main
+from bigquant.coarsening import levels_of
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
 from bigquant.iteration import Fit
 from bigquant.kept import read_colors
 from bigquant.palette import Palette
-from bigquant.pointsets import beside, levels_of
+from bigquant.pointsets import beside
 
 KEEP = ["#ffffff", "#000000"]
 

@@ -129,9 +129,9 @@ def test_images_without_a_palette_are_refused(tmp_path, china):
     assert_refused(tmp_path / "rgb.tif", "has no palette")
     (tmp_path / "no.tif").write_bytes(b"II*\0" + bytes(50))
     assert_refused(tmp_path / "no.tif", "not a readable TIFF")
-    description = '{"bigquant": {"bigquant_palette": 3}}'
+    description = '{"bigquant": {"bigquant_palette": 4}}'
     tifffile.imwrite(tmp_path / "new.tif", china, description=description)
-    assert_refused(tmp_path / "new.tif", "not a bigquant palette of schema 1 or 2")
+    assert_refused(tmp_path / "new.tif", "not a bigquant palette of schema 1 to 3")
     tifffile.imwrite(tmp_path / "cut.tif", china, description=description[:-3])
     assert_refused(tmp_path / "cut.tif", "is no readable JSON")
     os.mkfifo(tmp_path / "pipe.tif")

@@ -101,7 +101,7 @@ def test_files_of_the_first_schema_are_read(tmp_path):
 
 
 DAMAGE = [
-    ({"bigquant_palette": 99}, "not a bigquant palette of schema 1 or 2"),
+    ({"bigquant_palette": 99}, "not a bigquant palette of schema 1 to 3"),
     ({"colors": [[1, 2], [3, 4]]}, "no palette"),
     ({"colors": []}, "counts and colors"),
     ({"colors": [[200, 210, 220], [10, 20]]}, "rows of numbers"),

@@ -19,7 +19,7 @@ from strategies import chunkings
 
 from bigquant import Palette
 from bigquant.omezarr import VERSIONS
-from bigquant.pyramid import Block
+from bigquant.pyramid import Block, Layers
 from bigquant.source import Source
 from bigquant.tiff_output import write_tiff
 from bigquant.tiling import plan_pyramid
@@ -105,8 +105,11 @@ def test_a_block_travels_whole(with_labels, with_colors, nodata):
     valid = rng.integers(0, 2, (4, 6)).astype(np.uint8) if with_colors and nodata else None
     if labels is None and colors is None:
         return
-    layers = Block(labels, colors, valid, nodata).stack()
-    block = Block.unstack(layers, labels=with_labels, channels=3 * with_colors, nodata=nodata)
+    types = (layer.dtype if layer is not None else None for layer in (labels, colors))
+    layers = Layers(*types, channels=3 * with_colors, nodata=nodata)
+    packed = Block(labels, colors, valid, nodata).stack()
+    assert packed.shape[2] == layers.bytes
+    block = Block.unstack(packed, layers)
     for before, after in ((labels, block.labels), (colors, block.colors), (valid, block.valid)):
         assert (before is None) == (after is None)
         if before is not None:
