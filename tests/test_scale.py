@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 
@@ -36,3 +39,26 @@ def test_a_thousand_megapixels_take_the_memory_of_four_hundred(tmp_path):
         peaks.append(peak)
     assert max(peaks) < 1300
     assert peaks[1] < 1.1 * peaks[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read in /proc")
+def test_a_table_of_twenty_million_rows_takes_the_memory_of_five(tmp_path):
+    rng = np.random.default_rng(0)
+    names = [f"c{i}" for i in range(8)]
+    schema = pa.schema([(name, pa.float32()) for name in names])
+    peaks = []
+    for millions in (5, 20):
+        path = str(tmp_path / "t.parquet")
+        with pq.ParquetWriter(path, schema) as writer:
+            for _ in range(millions):
+                values = rng.normal(size=(1_000_000, 8)) + rng.integers(0, 8, (1_000_000, 1)) * 9
+                columns = [pa.array(column, pa.float32()) for column in values.T]
+                writer.write_table(pa.table(columns, schema=schema))
+        peak, printed = peak_megabytes("fit", path, "-k", "8", "--overwrite", "--json")
+        facts = json.loads(printed)
+        assert sum(facts["counts"]) == facts["rows"] == millions * 1_000_000
+        print(f"{millions} million rows: {peak:.0f} MB, {sum(facts['seconds'].values()):.1f} s")
+        peaks.append(peak)
+    assert max(peaks) < 1300
+    assert peaks[1] < peaks[0] + 200  # 15 million rows are 480 MB
