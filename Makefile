@@ -25,7 +25,7 @@ AGAIN = --reruns 1 --only-rerun TimeoutExpired --only-rerun "in vain" --only-rer
 test-cluster: $(VENV)/.tests-installed
 	$(BIN)/python -m pytest -m cluster $(AGAIN)
 
-# About three quarters of an hour, and 15 GB of disk; with BENCH="--scale 0.002" to see that it runs.
+# About an hour, and 15 GB of disk; with BENCH="--scale 0.002" to see that it runs.
 bench: $(VENV)/.bench-installed
 	$(BIN)/python -m benchmarks --json benchmarks/results.json $(BENCH)
 

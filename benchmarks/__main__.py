@@ -11,6 +11,7 @@ import click
 
 from . import (
     at_scale,
+    beyond_8_bit,
     by_kind,
     cluster,
     engine,
@@ -29,6 +30,7 @@ _SECTIONS = {
     "one-megapixel": one_megapixel,
     "by-kind": by_kind,
     "engine": engine,
+    "beyond-8-bit": beyond_8_bit,
     "sweep": sweeps,
     "from-file": from_file,
     "at-scale": at_scale,

@@ -78,7 +78,7 @@ def _write(
     if not handed_on:
         return np.ones((1, 1, 1), np.uint8)
     height, width = (-(-side // 2 ** len(levels)) for side in pixels.shape[:2])
-    return np.zeros((height, width, content.labels + content.channels), np.uint8)
+    return np.zeros((height, width, content.layers.bytes), np.uint8)
 
 
 #: What stands in for the work, wherever the product looks for it.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bigquant import plot
+    from bigquant.clusters import Clusters
     from bigquant.colorcounts import ColorHistogram
     from bigquant.differences import Comparison, compare
     from bigquant.errors import BigquantError, InputError, PaletteWarning
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
     from bigquant.quantized import QuantizedImage
     from bigquant.read import open_image
     from bigquant.swept import Sweep
+    from bigquant.table_fit import cluster_table
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BigquantError",
     "CheckUp",
+    "Clusters",
     "ColorHistogram",
     "Comparison",
     "Image",
@@ -42,6 +45,7 @@ __all__ = [
     "PaletteWarning",
     "QuantizedImage",
     "Sweep",
+    "cluster_table",
     "color_histogram",
     "compare",
     "doctor",
@@ -55,6 +59,7 @@ __all__ = [
 _HOMES = {
     "BigquantError": "errors",
     "CheckUp": "examination",
+    "Clusters": "clusters",
     "ColorHistogram": "colorcounts",
     "Comparison": "differences",
     "Image": "image",
@@ -64,6 +69,7 @@ _HOMES = {
     "PaletteWarning": "errors",
     "QuantizedImage": "quantized",
     "Sweep": "swept",
+    "cluster_table": "table_fit",
     "color_histogram": "pipeline",
     "compare": "differences",
     "doctor": "preflight",

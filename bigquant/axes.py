@@ -16,6 +16,9 @@ _Y = {"y", "row", "rows", "lat", "latitude", "northing", "height"}
 _X = {"x", "col", "cols", "column", "columns", "lon", "longitude", "easting", "width"}
 _CHANNEL = {"c", "channel", "channels", "band", "bands", "s", "sample", "samples", ""}
 
+#: More than so many channels are bands; if they are more than rows or columns, they may be those.
+_MOST_CHANNELS = 4
+
 
 @dataclass(frozen=True)
 class Axes:
@@ -149,7 +152,13 @@ def _find_unnamed(name: str, shape: Sequence[int], channel: int | None) -> Axes:
         return Axes(0, 1)
     if len(shape) != 3:
         raise InputError(_no_image(name, shape))
-    channel = 2 if channel is None else channel
+    if channel is None:
+        channel = 2
+        if shape[2] > _MOST_CHANNELS and shape[2] > min(shape[:2]):
+            raise InputError(
+                f"{name}: shape {tuple(shape)} has its channels first, or {shape[2]} bands: say "
+                "so by channel_axis=0 or channel_axis=2, or store the channels last"
+            )
     y, x = (axis for axis in range(3) if axis != channel)
     return Axes(y, x, channel)
 

@@ -55,8 +55,9 @@ def default_colors(depth: int) -> tuple[tuple[int, ...] | None, int | None]:
 
 
 def channel_names(channels: int) -> list[str]:
-    """Name one or three colour channels, as columns of tables do."""
-    return ["r", "g", "b"] if channels == 3 else ["gray"]
+    """Name the bands of an image, as columns of tables do: three are red, green and blue."""
+    named = {1: ["gray"], 3: ["r", "g", "b"]}
+    return named.get(channels) or [f"band_{number}" for number in range(1, channels + 1)]
 
 
 def css_colors(colors: NDArray[np.uint8]) -> list[str]:

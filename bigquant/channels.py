@@ -1,4 +1,4 @@
-"""Stored samples -> the image that is quantized: gray or RGB, upright, masked by alpha."""
+"""Stored samples -> the image that is quantized: its bands, upright, masked by alpha."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant.errors import BandsNeeded, InputError
+from bigquant.errors import InputError
 from bigquant.nodata import find_nodata, fit_nodata
 from bigquant.raster import Raster, Windows
 from bigquant.source import Source
@@ -229,28 +229,23 @@ def choose_channels(
     colors, alpha, premultiplied, nodata, marks
         What is known of them, as in `Raster`.
     bands : tuple of int, optional
-        Samples that are the colours, counted from 1, and none is alpha, whatever is known.
+        Samples that are quantized, counted from 1, and none is alpha, whatever is known. Without
+        it those that are known to be colours, or else all but alpha.
     masked : bool
         Whether alpha and nodata mark pixels that are no part of the image.
 
     Raises
     ------
-    BandsNeeded
-        If the bands must be chosen.
     InputError
         If those chosen are not there.
     """
     if bands is not None:
-        if len(bands) not in (1, 3) or not all(1 <= band <= depth for band in bands):
-            shown = ",".join(map(str, bands))
-            raise InputError(f"{name}: bands {shown}: must be one or three of 1 to {depth}")
+        if not bands or not all(1 <= band <= depth for band in bands):
+            shown = ",".join(map(str, bands)) or "()"
+            raise InputError(f"{name}: bands {shown}: must be some of 1 to {depth}")
         colors, alpha = tuple(band - 1 for band in bands), None
     if colors is None:
-        few, example = ("one", (1,)) if depth < 3 else ("one or three", (3, 2, 1))
-        raise BandsNeeded(
-            f"{name}: has {depth} bands, and does not say which are red, green and blue: choose "
-            f"{few}, e.g. --bands {','.join(map(str, example))} (bands={example})"
-        )
+        colors = tuple(band for band in range(depth) if band != alpha)
     if not masked:
         return ChannelRule(colors)
     premultiplied = premultiplied and alpha is not None
@@ -262,7 +257,7 @@ def choose_channels(
 
 
 def compose(raster: Raster, rule: ChannelRule, mask: Windows | None = None) -> Raster:
-    """Make the image that is quantized of a stored one: 1 or 3 colours, alpha perhaps, upright.
+    """Make the image that is quantized of a stored one: its bands, alpha perhaps, upright.
 
     The mask is of the image as it is stored.
     """

@@ -8,18 +8,20 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from bigquant.atomic import clear
 from bigquant.errors import BigquantError, ClusterLost, InputError
 from bigquant.inputs import format_of
 from bigquant.jobs import Job, Written
 from bigquant.ledger import Plan
-from bigquant.levels import settle
 from bigquant.outputs import save_palette, unfinished_run
 from bigquant.palette import Palette
 from bigquant.parameters import alike
 from bigquant.pipeline import apply_palette, plan_result, quantize_images
 from bigquant.quantized import QuantizedImage
 from bigquant.tiff_output import write_tiff
+from bigquant.underway import settle
 from bigquant.write import write_npy, write_png, write_zarr
 
 _WRITERS: Mapping[str, Callable[..., Palette]] = {
@@ -88,6 +90,7 @@ def quantize_files(
     quality: float | None = None,
     keep: Any = None,
     algorithm: str = "auto",
+    scale: str = "none",
     random_state: int | None = 0,
 ) -> Outcome:
     """Fit one palette to all inputs of a job, and write each in its colours.
@@ -99,9 +102,8 @@ def quantize_files(
     if kept.palette:
         results = [plan_result(image, kept.palette, {}) for image in alike(images)]
         return _write_all(job, dict(zip(names, results, strict=True)), failures, kept)
-    results, unread = quantize_images(
-        images, k, quality=quality, keep=keep, algorithm=algorithm, random_state=random_state
-    )
+    choices = {"quality": quality, "keep": keep, "algorithm": algorithm, "scale": scale}
+    results, unread = quantize_images(images, k, random_state=random_state, **choices)
     failures |= {names[number]: error for number, error in unread.items()}
     if job.strict and unread:
         raise next(iter(unread.values()))
@@ -122,7 +124,7 @@ def _find_kept(job: Job) -> Kept:
 
 def apply_files(job: Job, palette: Palette) -> Outcome:
     """Write each input of a job in the nearest colours of a palette."""
-    if any(image.shape[2] > 2 for image in job.images.values()):
+    if palette.channels == 1 and any(image.channels == 3 for image in job.images.values()):
         palette = palette.as_rgb()  # gray images join it
     results: dict[str, QuantizedImage] = {}
     failures = dict(job.failures)
@@ -166,7 +168,7 @@ def _write_all(
         palette = first.palette
         if first.tally is not None:
             own = [each.result.palette for each in job.written]
-            counts = sum((each.counts for each in own), palette.counts)
+            counts = sum((each.counts for each in own), np.zeros_like(palette.counts))
             palette = replace(palette, counts=counts, inertia=sum(each.inertia for each in own))
         if job.palette and job.written:
             save_palette(palette, job.palette, job.overwrite, job.writing["storage_options"])

@@ -72,14 +72,10 @@ def compare(
     """
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
     from bigquant.differences import compare as measure  # noqa: PLC0415
+    from bigquant.factsheets import comparison_facts, fact_sheet  # noqa: PLC0415
     from bigquant.preflight import ensure_ready  # noqa: PLC0415
     from bigquant.read import open_image  # noqa: PLC0415
-    from bigquant.terminal import (  # noqa: PLC0415
-        comparison_facts,
-        fact_sheet,
-        stage_progress,
-        unpack,
-    )
+    from bigquant.terminal import stage_progress, unpack  # noqa: PLC0415
 
     place = options.place(chosen)
     reading = options.reading_options(chosen)

@@ -34,7 +34,7 @@ def doctor(names: tuple[str, ...], outputs: tuple[str, ...], as_json: bool, **ch
     """
     from bigquant import preflight  # noqa: PLC0415 - --help stays quick
     from bigquant.cluster import running_on  # noqa: PLC0415
-    from bigquant.terminal import checkup_facts, fact_sheet  # noqa: PLC0415
+    from bigquant.factsheets import checkup_facts, fact_sheet  # noqa: PLC0415
 
     place = options.place(chosen)
     if not any(place.values()):

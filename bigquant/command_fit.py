@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from typing import Any
 
 import click
 
-from bigquant import filejob, options
+from bigquant import filejob, options, tablejob
+from bigquant.errors import InputError
+from bigquant.inputs import is_table
 
 
 def _count_or_auto(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
@@ -14,6 +17,11 @@ def _count_or_auto(_: click.Context, __: click.Parameter, value: str | None) -> 
         return value if value in (None, "auto") else int(value)
     except ValueError:
         raise click.BadParameter(f"{value!r} is neither a whole number nor 'auto'") from None
+
+
+def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str] | None:
+    """Split names of columns with commas between them; quotes are for names with commas."""
+    return next(csv.reader([value], skipinitialspace=True)) if value else None
 
 
 @click.command()
@@ -41,10 +49,18 @@ def _count_or_auto(_: click.Context, __: click.Parameter, value: str | None) -> 
 )
 @click.option(
     "--algorithm",
-    type=click.Choice(["auto", "histogram", "dask-ml"]),
+    type=click.Choice(["auto", "histogram", "lloyd", "dask-ml"]),
     default="auto",
     show_default=True,
-    help="How to fit: exactly on the counted colours, or by dask-ml's own k-means.",
+    help="How to fit: on the counted colours (up to 4 bands), over the pixels pass by pass, or by "
+    "dask-ml's own k-means.",
+)
+@options.scale
+@click.option(
+    "--columns",
+    metavar="A,B,C",
+    callback=_names,
+    help="Of a table: whose values rows are clustered by.  [default: all that are numeric]",
 )
 @options.seed
 @options.reading
@@ -58,6 +74,8 @@ def fit(
     quality: float | None,
     keep: str | None,
     algorithm: str,
+    scale: str,
+    columns: list[str] | None,
     seed: int,
     **chosen: Any,
 ) -> None:
@@ -65,19 +83,30 @@ def fit(
 
     INPUT is a file or a Zarr, a folder, a pattern ('scans/*.tif'), or @list.txt with a name a
     line; several inputs get one palette. Two passes over the pixels, in flat memory: one counts
-    every distinct colour, one looks every pixel up. The palette stands in the output and beside
-    it as NAME.palette.json.
+    every distinct colour, one looks every pixel up; images of more than 8 bits or 3 bands may
+    take more (`bigquant info` tells). The palette stands in the output and beside it as
+    NAME.palette.json.
+
+    INPUT may be a table, NAME.parquet, whose rows are clustered: it is written as OUT.parquet, a
+    folder of parts, with a column 'cluster'.
     """
     from bigquant.collection import quantize_files  # noqa: PLC0415 - --help stays quick
     from bigquant.jobs import check_room  # noqa: PLC0415
     from bigquant.parameters import choose_k, most_colors, read_wish  # noqa: PLC0415
 
     k = choose_k(k, quality)
+    if any(map(is_table, names)):
+        chosen |= {"columns": columns, "scale": scale, "algorithm": algorithm, "seed": seed}
+        tablejob.run(names, k, **chosen)
+        return
+    if columns:
+        raise InputError("--columns is for tables, in .parquet: of images choose --bands")
     kept = read_wish(k, quality, keep, algorithm)
     wish: dict[str, Any] = {
         "quality": quality,
         "keep": kept,
         "algorithm": algorithm,
+        "scale": scale,
         "random_state": seed,
     }
     filejob.run(
@@ -92,8 +121,9 @@ def fit(
 
 
 def _describe(palette: Any) -> dict[str, Any]:
+    told = ("distinct_colors", "bins", "sampled_pixels", "binning_bound")
     return {
-        "distinct_colors": palette.fit["distinct_colors"],
+        **{name: palette.fit[name] for name in told if name in palette.fit},
         "k": palette.k,
         "mse": palette.mse,
         "psnr": palette.as_json()["psnr"],

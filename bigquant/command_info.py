@@ -17,8 +17,8 @@ from bigquant.complaints import printing
 @options.shared
 def info(input_: str, as_json: bool, **chosen: Any) -> None:
     """Tell what INPUT is and how it would be read."""
+    from bigquant.factsheets import fact_sheet, info_facts  # noqa: PLC0415
     from bigquant.inspection import inspect  # noqa: PLC0415
-    from bigquant.terminal import fact_sheet, info_facts  # noqa: PLC0415
 
     facts = inspect(input_, **options.reading_options(chosen))
     with printing():

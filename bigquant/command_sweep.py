@@ -69,6 +69,7 @@ def _bounds(part: str) -> tuple[int, int, int]:
 @click.option(
     "--keep", metavar="COLORS", help="Colours that are in every palette, e.g. '#ffffff,black'."
 )
+@options.scale
 @options.seed
 @options.reading
 @options.cluster
@@ -80,6 +81,7 @@ def sweep(
     ks: list[int],
     outputs: tuple[str, ...],
     keep: str | None,
+    scale: str,
     seed: int,
     overwrite: bool,
     quiet: bool,
@@ -92,12 +94,13 @@ def sweep(
     for each number of colours; the grid of pictures shows the first of them.
     """
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
+    from bigquant.factsheets import fact_sheet, sweep_table  # noqa: PLC0415
     from bigquant.parameters import read_wishes  # noqa: PLC0415
     from bigquant.pipeline import sweep_images  # noqa: PLC0415
     from bigquant.preflight import ensure_ready  # noqa: PLC0415
     from bigquant.read import open_image  # noqa: PLC0415
     from bigquant.sweep_files import check_files, write_files  # noqa: PLC0415
-    from bigquant.terminal import fact_sheet, stage_progress, sweep_table, unpack  # noqa: PLC0415
+    from bigquant.terminal import stage_progress, unpack  # noqa: PLC0415
 
     _, kept = read_wishes(ks, keep)
     place = options.place(chosen)
@@ -112,7 +115,7 @@ def sweep(
         stage_progress(client, quiet=quiet),
     ):
         ensure_ready(client, inputs, images, [], reading)
-        found = sweep_images(images, ks, keep=kept, random_state=seed)
+        found = sweep_images(images, ks, keep=kept, scale=scale, random_state=seed)
         write_files(found, targets, overwrite)
     with printing(f"{' and '.join(targets)} {'is' if len(targets) == 1 else 'are'} complete"):
         if as_json:

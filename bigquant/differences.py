@@ -13,7 +13,6 @@ import numpy as np
 from dask.delayed import Delayed
 from numpy.typing import NDArray
 
-from bigquant.bands import split_channels
 from bigquant.errors import InputError
 from bigquant.histogram import merge_tree
 from bigquant.image import Image
@@ -129,12 +128,17 @@ def _alike(first: Image, second: Image) -> tuple[Image, Image, int]:
                 f"{name}: has pixels of {image.dtype}, and only uint8 can be compared: convert "
                 "it, e.g. gdal_translate -ot Byte -scale, or image.astype('uint8')"
             )
+        if image.channels not in (1, 3):
+            raise InputError(
+                f"{name}: has {image.channels} bands, and gray or RGB can be compared: choose "
+                "one or three, e.g. --bands 3,2,1 (bands=(3, 2, 1))"
+            )
     if first.shape[:2] != second.shape[:2]:
         raise InputError(
             f"{names[0]} is {first.shape[1]} x {first.shape[0]} pixels, {names[1]} "
             f"{second.shape[1]} x {second.shape[0]}: only images of one size can be compared"
         )
-    channels = [split_channels(image.shape[2])[0] for image in (first, second)]
+    channels = [image.channels for image in (first, second)]
     if channels == [1, 3]:
         first = first.as_rgb()
     elif channels == [3, 1]:

@@ -23,10 +23,6 @@ class ClusterLost(BigquantError):
     """A cluster that cannot go on: whatever else is to be done will not be done on it either."""
 
 
-class BandsNeeded(InputError):
-    """An image does not say which of its bands are red, green and blue."""
-
-
 class DamagedError(BigquantError):
     """The pixels of an input cannot be decoded, which shows only when they are read.
 

@@ -151,8 +151,8 @@ def _tell(
     quiet: bool,
 ) -> None:
     """Print what came of a job; failures also when quiet."""
+    from bigquant.factsheets import collection_facts, fact_sheet, image_facts  # noqa: PLC0415
     from bigquant.outputs import PALETTE_SUFFIX  # noqa: PLC0415
-    from bigquant.terminal import collection_facts, fact_sheet, image_facts  # noqa: PLC0415
 
     for error in outcome.failures.values():
         complain(str(error), EXIT_FAILED)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import logging
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import dask
@@ -17,21 +15,20 @@ import numpy as np
 from dask.delayed import Delayed
 from numpy.typing import NDArray
 
-from bigquant.bands import split_channels
-from bigquant.colorcounts import ColorHistogram
-from bigquant.errors import BigquantError, InputError
-from bigquant.histogram import count_images
-from bigquant.image import Image
+from bigquant.bincounts import BinnedHistogram
+from bigquant.counting import Counted, Rule
+from bigquant.errors import BigquantError
 from bigquant.iteration import Fit
-from bigquant.kept import in_channels
 from bigquant.metrics import ciede2000, find_knee
 from bigquant.nearest import assign
 from bigquant.palette import Palette
+from bigquant.palette_fit import in_scale
 from bigquant.parallel_fit import plan_fit
-from bigquant.watch import compute, released
+from bigquant.passes import fit_lloyd
+from bigquant.samplecounts import Sample
+from bigquant.watch import compute
+from bigquant.ways import BINNED, HISTOGRAM, LLOYD
 
-#: Side of the thumbnail that is taken while colours are counted.
-_THUMBNAIL = 512
 #: Sources that a palette names; a collection may have any number.
 _NAMED = 100
 #: Colours, or of more colours pixels, that the mean difference of a sweep is taken of: CIEDE2000
@@ -40,82 +37,9 @@ _DIFFERENCE_COLORS = 1 << 16
 #: Restarts of each fit of a sweep, one more than of a fit alone: curves show what is missed.
 _RESTARTS = 3
 _MAX_ITER, _TOL = 300, 1e-4
+#: What a palette is fitted to, as its model calls it.
+_FITTED_TO = {HISTOGRAM: "distinct_colors", BINNED: "bins", LLOYD: "sampled_pixels"}
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Counted:
-    """Images whose distinct colours are counted, together.
-
-    Parameters
-    ----------
-    images : list of Image
-        Those that could be read.
-    histogram : Delayed
-        Of a `ColorHistogram` that is computed already, and lies where the workers are.
-    n_colors : int
-    kept : ndarray, (m, channels), uint8
-        Colours that are in every palette.
-    first_label : {0, 1}
-    failures : Mapping
-        What went wrong with other images, by their place among those that were given.
-    seconds : float
-    thumbnail : ndarray, (y, x, channel), uint8, or None
-        Of the first image, of every n-th pixel; None if that could not be read.
-    """
-
-    images: list[Image]
-    histogram: Delayed
-    n_colors: int
-    kept: NDArray[np.uint8]
-    first_label: int
-    failures: Mapping[int, BigquantError]
-    seconds: float
-    thumbnail: NDArray[np.uint8] | None
-
-    def n_centers(self, k: int) -> int:
-        """Tell how many colours a palette of k can have."""
-        if self.n_colors >= k:
-            return k
-        return int(compute(self.histogram.n_centers(k, self.kept))[0])
-
-
-@contextmanager
-def counting(images: Sequence[Image], kept: NDArray[np.uint8]) -> Iterator[Counted]:
-    """Count the colours of images, (y, x, channel) uint8, in one pass over all of them.
-
-    A cluster keeps them to the end of the block.
-
-    Raises
-    ------
-    InputError
-        If they have no pixel, or the kept colours (m, 3) are none of theirs: gray, say.
-    """
-    kept = in_channels(kept, split_channels(images[0].shape[2])[0])
-    first_label = int(any(split_channels(image.shape[2])[1] for image in images))
-    start = time.perf_counter()
-    found, failures = count_images(images, _THUMBNAIL)
-    with released(found):
-        yield _counted(images, kept, first_label, found, failures, start)
-
-
-def _counted(
-    images: Sequence[Image],
-    kept: NDArray[np.uint8],
-    first_label: int,
-    found: Delayed,
-    failures: Mapping[int, BigquantError],
-    start: float,
-) -> Counted:
-    images = [image for number, image in enumerate(images) if number not in failures]
-    histogram = found.histogram
-    n_colors, thumbnail = compute(histogram.n_colors, found.thumbnail)
-    seconds = time.perf_counter() - start
-    if not n_colors:
-        whose = "the image" if len(images) == 1 else "the images"
-        raise InputError(f"every pixel of {whose} is transparent: there is nothing to fit")
-    _log.info("%d distinct colours", n_colors)
-    return Counted(images, histogram, n_colors, kept, first_label, failures, seconds, thumbnail)
 
 
 def fit_palette(
@@ -126,24 +50,56 @@ def fit_palette(
     n_init: str | int = "auto",
     random_state: int | None = 0,
 ) -> Palette:
-    """Fit one palette, by `KMeans`; the parameters are those of `quantize`."""
+    """Fit one palette; the parameters are those of `quantize`."""
+    k = counted.n_centers(k)
+    _log.info("fitting %d of them", k - len(counted.kept))
+    if counted.way == LLOYD and algorithm != "dask-ml":
+        palette = _fit_pixels(counted, k, n_init, random_state)
+    else:
+        centers = _fit_counts(counted, k, algorithm, n_init, random_state)
+        planned = dask.delayed(make_palette, pure=False)(counted.histogram, centers, counted.rule)
+        palette = compute(planned)[0]
+    return _with_facts(counted, palette, algorithm, random_state)
+
+
+def _fit_counts(
+    counted: Counted, k: int, algorithm: str, n_init: Any, random_state: int | None
+) -> NDArray[np.float64]:
+    """Fit centres by `KMeans` to what was counted, or by dask-ml's own fit to the pixels."""
     # dask-ml takes seconds to import, and only this wants it
     from bigquant.kmeans import KMeans, image_rows  # noqa: PLC0415
 
-    k = counted.n_centers(k)
-    _log.info("fitting %d of them", k - len(counted.kept))
     model = KMeans(k, algorithm=algorithm, n_init=n_init, random_state=random_state)
     if algorithm == "dask-ml":
-        channels, _ = split_channels(counted.images[0].shape[2])
-        rows = [image_rows(image, channels) for image in counted.images]
+        rows = [image_rows(image, image.channels) for image in counted.images]
         model.fit(da.concatenate(rows))
-    else:
-        model.fit_histogram(counted.histogram, counted.kept.astype(np.float64))
-    planned = dask.delayed(Palette.from_fit, pure=False)(
-        counted.histogram, model.cluster_centers_, counted.first_label, len(counted.kept)
+        return model.cluster_centers_
+    model.fit_histogram(counted.scaled, counted.kept.astype(np.float64))
+    return model.cluster_centers_ / counted.rule.factors
+
+
+def _fit_pixels(counted: Counted, k: int, n_init: Any, random_state: int | None) -> Palette:
+    """Fit a palette to the pixels themselves, pass by pass.
+
+    Its pixels and error are those of the centres that are not rounded.
+    """
+    rule, dtype = counted.rule, counted.images[0].dtype
+    found = fit_lloyd(
+        counted.images,
+        counted.histogram,
+        k,
+        channels=len(rule.factors),
+        factors=rule.factors,
+        n_init=None if n_init == "auto" else n_init,
+        seed=seed_of(random_state),
     )
-    palette: Palette = compute(planned)[0]
-    return _with_facts(counted, palette, algorithm, random_state)
+    palette = Palette.from_centers(
+        *(found.centers, found.masses, dtype, rule.ranges, rule.first_label),
+        display=rule.display,
+        scale=rule.scale,
+        factors=rule.factors,
+    )
+    return replace(palette, inertia=float(found.inertia))
 
 
 def fit_palettes(
@@ -162,9 +118,9 @@ def fit_palettes(
 
 def mean_differences(counted: Counted, palettes: Sequence[Palette]) -> list[float]:
     """Average CIEDE2000 between the pixels and their colours in each palette."""
-    seen = dask.delayed(ColorHistogram.sample)(counted.histogram, _DIFFERENCE_COLORS)
+    seen = dask.delayed(_sample)(counted.histogram, _DIFFERENCE_COLORS)
     measure = dask.delayed(_mean_difference)
-    return _together([measure(seen, palette.colors) for palette in palettes])
+    return _together([measure(seen, palette) for palette in palettes])
 
 
 def _together(planned: list[Delayed]) -> list[Any]:
@@ -236,8 +192,7 @@ class _Chain:
     def __init__(self, counted: Counted, n_init: Any, random_state: int | None) -> None:
         self.counted = counted
         self.n_init = _RESTARTS if n_init == "auto" else n_init
-        # the seed that `KMeans` would draw
-        self.seed = np.random.RandomState(random_state).randint(2**31 - 1)
+        self.seed = seed_of(random_state)
         self.last: tuple[Any, Any] = (None, None)  # a fit and its palette, or delayed ones
         self.found: dict[int, tuple[Fit, Palette]] = {}
 
@@ -245,12 +200,10 @@ class _Chain:
         """Plan a fit after the last, and its palette."""
         counted, kept = self.counted, self.counted.kept.astype(np.float64)
         fit = plan_fit(
-            counted.histogram, k, "k-means++", self.n_init, _MAX_ITER, _TOL, self.seed, kept,
+            counted.scaled, k, "k-means++", self.n_init, _MAX_ITER, _TOL, self.seed, kept,
             before=self.last[0],
         )  # fmt: skip
-        palette = dask.delayed(_palette_after)(
-            counted.histogram, fit, counted.first_label, len(kept), self.last[1]
-        )
+        palette = dask.delayed(_palette_after)(counted.histogram, fit, counted.rule, self.last[1])
         self.last = fit, palette
         return self.last
 
@@ -265,23 +218,72 @@ class _Chain:
         self.last = self.found.get(k, (None, None))
 
 
-def _palette_after(
-    histogram: ColorHistogram, fit: Fit, first_label: int, n_kept: int, before: Palette | None
-) -> Palette:
+def seed_of(random_state: int | None) -> int:
+    """Draw the seed that `KMeans` would draw."""
+    return int(np.random.RandomState(random_state).randint(2**31 - 1))
+
+
+def make_palette(histogram: Any, centers: NDArray[np.float64], rule: Rule) -> Palette:
+    """Make the palette of fitted centres, where what was counted lies.
+
+    Of bins its pixels and error are those of the pixels each in its bin's colour, and what that
+    costs at most is told; of a sample nothing of all pixels is known.
+    """
+    if isinstance(histogram, Sample):
+        masses = histogram.gather_masses(centers)
+        palette = Palette.from_centers(
+            *(centers, masses, histogram.rows.dtype, rule.ranges, rule.first_label),
+            display=rule.display,
+        )
+        return palette.bare()
+    palette = Palette.from_fit(
+        histogram,
+        centers,
+        rule.first_label,
+        rule.n_kept,
+        display=rule.display,
+        scale=rule.scale,
+        factors=rule.factors,
+    )
+    if isinstance(histogram, BinnedHistogram):
+        scaled: Any = in_scale(histogram, rule.factors)  # its tree is made already
+        bound = scaled.binning_bound(palette.colors * rule.factors)
+        return palette.with_facts(binning_bound=bound / histogram.n_pixels)
+    return palette
+
+
+def _palette_after(histogram: Any, fit: Fit, rule: Rule, before: Palette | None) -> Palette:
     """Make a palette whose error is no more than that of one of fewer colours."""
-    palette = Palette.from_fit(histogram, fit.centers, first_label, n_kept)
+    palette = make_palette(histogram, fit.centers / rule.factors, rule)
     if before is None or palette.inertia <= before.inertia:
         return palette
     # rounding has cost more than the colour gained: take the palette before, and one colour more
-    _, distances = assign(histogram.colors, before.colors.astype(np.float64))
-    worst = histogram.colors[[np.argmax(histogram.counts * distances)]]
-    return Palette.from_fit(histogram, np.vstack([before.centers, worst]), first_label)
+    values, weights = _values_of(histogram)
+    _, distances = assign(values * rule.factors, before.colors * rule.factors)
+    worst = values[[np.argmax(weights * distances)]]
+    return make_palette(histogram, np.vstack([before.centers, worst]), replace(rule, n_kept=0))
 
 
-def _mean_difference(seen: ColorHistogram, colors: NDArray[np.uint8]) -> float:
-    labels, _ = assign(seen.colors, colors.astype(np.float64))
-    apart = ciede2000(seen.colors, colors[labels])
-    return float(np.average(apart, weights=seen.counts))
+def _sample(histogram: Any, most: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Choose values that stand for all, and tell their weights."""
+    seen = histogram.sample(most)
+    return seen if isinstance(seen, tuple) else _values_of(seen)
+
+
+def _values_of(histogram: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """List the values that were counted, in the image's units, and their weights."""
+    if isinstance(histogram, BinnedHistogram):
+        return histogram.means, histogram.weights
+    return histogram.colors, histogram.counts
+
+
+def _mean_difference(seen: tuple[NDArray[Any], NDArray[Any]], palette: Palette) -> float:
+    """Average how different sampled colours look from their colours in a palette, as shown."""
+    values, weights = seen
+    labels, _ = assign(values * palette.factors, palette.colors * palette.factors)
+    shown = palette.display.rgb(values)
+    apart = ciede2000(shown, palette.display.rgb(palette.colors)[labels])
+    return float(np.average(apart, weights=weights))
 
 
 def _with_facts(
@@ -290,14 +292,14 @@ def _with_facts(
     """Write down what the palette was fitted to, and how."""
     paths = [image.source.path for image in counted.images if image.source.path]
     kept = {"keep": Palette.from_colors(counted.kept).hex} if len(counted.kept) else {}
-    _log.info("fitted %d: MSE %.2f, PSNR %.2f dB", palette.k, palette.mse, palette.psnr)
+    _log.info("fitted %d: MSE %.6g, PSNR %.2f dB", palette.k, palette.mse, palette.psnr)
     return palette.with_facts(
         algorithm=algorithm,
         random_state=random_state,
-        distinct_colors=counted.n_colors,
         sources=paths[:_NAMED],
         versions=_versions(algorithm),
         **kept,
+        **{_FITTED_TO[counted.way]: counted.n_colors},
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from bigquant.array_reader import image_dtype, type_range
 from bigquant.axes import find_axes
-from bigquant.bands import default_colors, split_channels
+from bigquant.bands import default_colors
 from bigquant.channels import ChannelRule, choose_channels, stored_windows
 from bigquant.errors import InputError
 from bigquant.raster import Raster
@@ -32,6 +32,10 @@ class Image(da.Array):  # type: ignore[misc]
     ----------
     source : Source
         Path, resolution, colour profile, georeference, valid range.
+    channels : int
+        Bands that are quantized. A channel more is alpha: 0 where a pixel is no part of the image.
+    declared : bool
+        Whether it is known which of them are red, green and blue, or gray.
     staged : tuple of StagedWindows
         Files that are unpacked to a temporary folder before they are read; each machine
         does so for itself when it first reads, or when told to: ``stage()``.
@@ -42,9 +46,21 @@ class Image(da.Array):  # type: ignore[misc]
     """
 
     source: Source
+    channels: int
+    declared: bool
     staged: tuple[StagedWindows, ...]
     reopen: Callable[..., Image] | None = None
     level: int = 0
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the last channel is alpha."""
+        return bool(self.shape[2] > self.channels)
+
+    @property
+    def has_nodata(self) -> bool:
+        """Whether a pixel can be no part of the image: by alpha, or as it is no number."""
+        return self.has_alpha or self.dtype.kind == "f"
 
     def smaller(self) -> Iterator[Image]:
         """Open the smaller levels of the file's pyramid, largest first, if it has one."""
@@ -54,32 +70,43 @@ class Image(da.Array):  # type: ignore[misc]
 
     def as_rgb(self) -> Image:
         """Plan a gray image as RGB, its alpha kept."""
-        channels, has_alpha = split_channels(self.shape[2])
-        rule = ChannelRule(
-            (0, 0, 0) if channels == 1 else (0, 1, 2), channels if has_alpha else None
-        )
+        if self.channels != 1:
+            return self
+        rule = ChannelRule((0, 0, 0), 1 if self.has_alpha else None)
         source = self.source
-        if source.frame and channels == 1:
+        if source.frame:
             source = replace(source, frame=source.frame.as_rgb())
-        return with_source(_apply(rule, self, None), source, self.staged)
+        pixels = _apply(rule, self, None)
+        return with_source(pixels, source, 3, self.declared, self.staged)
 
     def __reduce__(self) -> tuple[Any, ...]:
         plain = da.Array(self.dask, self.name, self.chunks, meta=self._meta)
-        return with_source, (plain, self.source, self.staged)
+        return with_source, (plain, self.source, self.channels, self.declared, self.staged)
 
 
-def with_source(array: da.Array, source: Source, staged: tuple[StagedWindows, ...] = ()) -> Image:
+def with_source(
+    array: da.Array,
+    source: Source,
+    channels: int,
+    declared: bool,
+    staged: tuple[StagedWindows, ...] = (),
+) -> Image:
     """Make an image of an array (y, x, channel); the range of unsigned types is known."""
     if source.valid_range is None:
         source = replace(source, valid_range=type_range(array.dtype))
     image = Image(array.dask, array.name, array.chunks, meta=array._meta)
     image.source = source
+    image.channels = channels
+    image.declared = declared
     image.staged = staged
     return image
 
 
-def from_raster(raster: Raster, understood: Mapping[str, Any]) -> Image:
-    """Make an image of a file's windows; `understood` are facts for people."""
+def from_raster(raster: Raster, understood: Mapping[str, Any], *, declared: bool = True) -> Image:
+    """Make an image of a file's windows, of its colours and alpha.
+
+    `understood` are facts for people.
+    """
     windows = raster.windows
     array = da.from_array(
         windows,
@@ -95,7 +122,8 @@ def from_raster(raster: Raster, understood: Mapping[str, Any]) -> Image:
     source = replace(raster.source, details={**raster.source.details, **understood})
     stored = stored_windows(windows)
     staged = tuple(part for part in stored if isinstance(part, StagedWindows))
-    return with_source(array, source, staged)
+    channels = len(raster.colors or ())
+    return with_source(array, source, channels, declared, staged)
 
 
 def _plane_bytes(array: Any) -> tuple[int, int, int]:
@@ -130,7 +158,9 @@ def from_arrays(
     marks = None if mask is None or mask is False else _mask_blocks(mask, pixels)
     frame = found.frame and found.frame.choose(rule.colors, pixels.shape[2])
     tags, crs = find_place(frame) if frame else ((), None)
-    return with_source(_apply(rule, pixels, marks), Source(tags=tags, crs=crs, frame=frame))
+    source = Source(tags=tags, crs=crs, frame=frame)
+    declared = bands is None and found.colors is not None
+    return with_source(_apply(rule, pixels, marks), source, len(rule.colors), declared)
 
 
 def _find_bands(

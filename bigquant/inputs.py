@@ -110,6 +110,11 @@ def _is_output(path: Path) -> bool:
     return False
 
 
+def is_table(path: str) -> bool:
+    """Tell a table from an image by its name: a file, or a folder of files, of Parquet."""
+    return Path(path).suffix.lower() == ".parquet"
+
+
 def is_zarr(folder: str) -> bool:
     """Tell a Zarr array or group from any other folder."""
     return any((Path(folder) / mark).is_file() for mark in ZARR_MARKS)

@@ -10,7 +10,6 @@ from typing import Any
 
 from bigquant import flat_writer
 from bigquant.atomic import check_apart, check_target
-from bigquant.bands import split_channels
 from bigquant.errors import BigquantError, InputError
 from bigquant.image import Image
 from bigquant.inputs import folder_of, format_of, join
@@ -207,7 +206,7 @@ def check_room(job: Job, k: int, first_label: int | None = None) -> None:
     job : Job
     k : int
     first_label : {0, 1}, optional
-        Whether label 0 is reserved; without it, where an image has alpha.
+        Whether label 0 is reserved; without it, where an image has nodata.
 
     Raises
     ------
@@ -215,7 +214,7 @@ def check_room(job: Job, k: int, first_label: int | None = None) -> None:
         If one cannot: PNG and ``.npy`` cannot hold everything.
     """
     if first_label is None:
-        first_label = any(split_channels(image.shape[2])[1] for image in job.images.values())
+        first_label = any(image.has_nodata for image in job.images.values())
     for name, image in job.images.items():
         target = job.targets[name]
         flat_writer.check_room(

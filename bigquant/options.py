@@ -54,6 +54,13 @@ seed = click.option(
     show_default=True,
     help="Seed of the fit.",
 )
+scale = click.option(
+    "--scale",
+    type=click.Choice(["none", "range", "std"]),
+    default="none",
+    show_default=True,
+    help="For bands of different units: measure each by its range, or its standard deviation.",
+)
 quiet = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary.")
 
 
@@ -224,7 +231,8 @@ reading = _add(
             "--bands",
             metavar="N,N,N",
             callback=_numbers,
-            help="The band, or the bands that are red, green and blue, counted from 1.",
+            help="Bands to quantize, counted from 1; the first three are shown as red, green "
+            "and blue.",
         ),
         click.option(
             "--nodata", type=float, help="Pixels of this value in all bands are left out."

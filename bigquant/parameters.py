@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant.bands import split_channels
 from bigquant.errors import InputError
 from bigquant.image import Image
 from bigquant.kept import read_colors
 from bigquant.palette import MAX_COLORS
+from bigquant.ways import ALGORITHMS, HISTOGRAM, LLOYD, SCALES, choose_way, way_of
 
 DEFAULT_K = 32
 #: Labels that a palette image can tell apart.
@@ -28,7 +28,7 @@ def read_wish(k: int | str, quality: Any, keep: Any, algorithm: str) -> NDArray[
     The parameters are those of `quantize`.
     """
     if k != "auto":
-        _check_k(k, " or 'auto'")
+        check_k(k, " or 'auto'")
     if quality is not None:
         is_number = isinstance(quality, Real) and not isinstance(quality, bool)
         if not is_number or not 0 < quality < math.inf:
@@ -59,7 +59,7 @@ def read_wishes(k: Sequence[int], keep: Any) -> tuple[list[int], NDArray[np.uint
     except TypeError:
         raise InputError(f"k={k}: a sweep takes several, such as range(2, 11)") from None
     for each in ks:
-        _check_k(each)
+        check_k(each)
     if not ks:
         raise InputError("an empty range of k: give numbers of colours such as range(2, 11)")
     ks = sorted({int(each) for each in ks})
@@ -77,7 +77,7 @@ def read_fitting(n_init: Any, random_state: Any) -> dict[str, Any]:
     return {"n_init": n_init, "random_state": random_state}
 
 
-def _check_k(k: Any, other: str = "") -> None:
+def check_k(k: Any, other: str = "") -> None:
     """Refuse a number of colours that no palette can have; tell what else it can be."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= MAX_COLORS:
         raise InputError(f"k={k!r}: must be a whole number from 1 to {MAX_COLORS}{other}")
@@ -94,23 +94,89 @@ def _read_keep(keep: Any, k: int, algorithm: str) -> NDArray[np.uint8]:
 
 
 def alike(images: Sequence[Image]) -> list[Image]:
-    """Bring images to one number of colours: gray joins RGB; other types are refused."""
+    """Bring images to as many bands: gray joins RGB; what fits no one palette is refused."""
     if not images:
         raise InputError("an empty list: there is no image to fit")
     check_types(images)
-    channels = {split_channels(image.shape[2])[0] for image in images}
-    if len(channels) == 1:
-        return list(images)
-    return [image if image.shape[2] > 2 else image.as_rgb() for image in images]
+    first = images[0]
+    is_gray_and_rgb = {image.channels for image in images} == {1, 3}
+    others = [
+        image
+        for image in images
+        if image.dtype != first.dtype or (image.channels != first.channels and not is_gray_and_rgb)
+    ]
+    if others:
+        other = others[0]
+        raise InputError(
+            f"{_described(first)} and {_described(other)} fit no one palette: bring them to one "
+            "type and number of bands, e.g. with --bands or gdal_translate -ot, or fit each alone"
+        )
+    return [image.as_rgb() for image in images] if is_gray_and_rgb else list(images)
+
+
+def _described(image: Image) -> str:
+    plural = "s" if image.channels > 1 else ""
+    return f"{image.source.path or 'the array'} ({image.dtype}, {image.channels} band{plural})"
 
 
 def check_types(images: Sequence[Image]) -> None:
-    """Refuse images of other types than uint8."""
-    others = [image for image in images if image.dtype != np.uint8]
+    """Refuse images of what is no real number of up to 64 bits."""
+    others = [i for i in images if i.dtype.kind not in "uif" or i.dtype.itemsize > 8]
     if others:
         listed = ", ".join(f"{i.source.path or 'the array'} ({i.dtype})" for i in others[:_SHOWN])
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         raise InputError(
-            f"{listed}{more}: only uint8 pixels can be quantized yet: convert them, e.g. "
-            "gdal_translate -ot Byte -scale, or image.astype('uint8') if the values are 0 to 255"
+            f"{listed}{more}: whole or real numbers of up to 64 bits can be quantized: convert "
+            "them, e.g. take the magnitude of complex ones"
+        )
+
+
+def check_way(images: Sequence[Image], scale: str, algorithm: str, wish: str | None) -> None:
+    """Refuse what the way that such images are fitted in cannot do.
+
+    Parameters
+    ----------
+    images : sequence of Image
+        Of `alike`.
+    scale, algorithm : str
+        Of `quantize`.
+    wish : str, optional
+        What is wanted beside a palette of k colours, in words.
+    """
+    if scale not in SCALES:
+        raise InputError(f"scale={scale!r}: must be one of {SCALES}")
+    if algorithm not in ALGORITHMS:
+        raise InputError(f"algorithm={algorithm!r}: must be one of {ALGORITHMS}")
+    dtype, channels = images[0].dtype, images[0].channels
+    way = choose_way(dtype, channels, algorithm)
+    if algorithm == "histogram" and way == LLOYD:
+        raise InputError(
+            f"{_described(images[0])}: has too many bands for a histogram, which takes up to 4: "
+            "use the algorithm 'lloyd', or choose bands"
+        )
+    if algorithm == "dask-ml" and scale != "none":
+        raise InputError("dask-ml's own fit does not scale bands: use the algorithm 'lloyd'")
+    if wish and way == LLOYD:
+        raise InputError(
+            f"{_described(images[0])}: is fitted over its pixels, pass by pass, and {wish} would "
+            "take too many: give one k, or choose up to 4 bands (--bands)"
+        )
+
+
+def check_countable(images: Sequence[Image]) -> None:
+    """Refuse images whose colours are too many to be counted one by one."""
+    if way_of(images[0].dtype, images[0].channels) != HISTOGRAM:
+        raise InputError(
+            f"{_described(images[0])}: may have more colours than can be counted one by one: "
+            "choose up to 3 bands of 8 bits, or one of 16"
+        )
+
+
+def check_kept(images: Sequence[Image], kept: NDArray[np.uint8], scale: str) -> None:
+    """Refuse to keep colours of 0 to 255 in palettes of other values."""
+    image = images[0]
+    if len(kept) and (image.dtype != np.uint8 or image.channels not in (1, 3) or scale != "none"):
+        raise InputError(
+            f"{_described(image)}: colours can be kept in palettes of 8-bit gray or RGB without "
+            "--scale only: leave out --keep (keep=)"
         )

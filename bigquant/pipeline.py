@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from bigquant.bands import split_channels
 from bigquant.colorcounts import ColorHistogram
+from bigquant.counting import Counted, counting
 from bigquant.errors import BigquantError, InputError, PaletteWarning
 from bigquant.fitting import (
-    Counted,
-    counting,
     fit_at_the_knee,
     fit_palette,
     fit_palettes,
@@ -27,7 +25,10 @@ from bigquant.image import Image
 from bigquant.palette import Palette
 from bigquant.parameters import (
     alike,
+    check_countable,
+    check_kept,
     check_types,
+    check_way,
     choose_k,
     most_colors,
     read_fitting,
@@ -36,7 +37,7 @@ from bigquant.parameters import (
 )
 from bigquant.quantized import QuantizedImage
 from bigquant.read import open_image
-from bigquant.remap import paint, remap, remap_and_tally
+from bigquant.remap import paint, remap, remap_and_tally, tally_length
 from bigquant.swept import Sweep
 from bigquant.watch import compute
 
@@ -52,6 +53,7 @@ def quantize(
     channel_axis: int | None = None,
     keep: Any = None,
     algorithm: str = "auto",
+    scale: str = "none",
     n_init: str | int = "auto",
     random_state: int | None = 0,
 ) -> Any:
@@ -60,14 +62,18 @@ def quantize(
     Every pixel is read once to count the distinct colours, and the palette is fitted to the
     counts: the same, bit for bit, for any chunks, scheduler and number of workers. Labels
     and image are lazy and read the pixels a second time when they are computed or written.
+    Colours that are too many to be counted one by one are counted in bins, whose sums are exact,
+    and images of more than 4 bands are fitted over their pixels, pass by pass; labels are those
+    of the nearest colours of the pixels themselves in any case.
 
     Parameters
     ----------
     image : Image, dask.array.Array, ndarray, zarr.Array, DataArray or Dataset, or a list of them
-        (y, x) or (y, x, channel), uint8, with 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB,
-        alpha) channels. Pixels whose alpha is 0 are no part of the image: they get label 0,
-        and the colours have labels 1 to k. A list gets one palette for all its images, as if
-        they lay side by side; gray joins RGB.
+        (y, x) or (y, x, channel), of whole or real numbers, with 1 (gray), 2 (gray, alpha), 3
+        (RGB) or 4 (RGB, alpha) channels, or any number of `bands`. Pixels whose alpha is 0, or
+        that are not finite, are no part of the image: they get label 0, and the colours have
+        labels 1 to k; so it is for floats in any case. A list gets one palette for all its
+        images, as if they lay side by side; gray joins RGB.
     k : int or "auto", optional
         Colours, 1 to 65535; 32 without it. "auto" takes the knee of the error over 2 to 32
         colours, see `Sweep`; all colours of an image that has no more.
@@ -79,8 +85,12 @@ def quantize(
     keep : sequence of str or array-like, (m, channels), optional
         Colours that are in the palette as they are, among its `k`: ``#rrggbb``, names of CSS,
         or numbers from 0 to 255. The others are fitted to what is nearer to them.
-    algorithm : {"auto", "histogram", "dask-ml"}
+    algorithm : {"auto", "histogram", "lloyd", "dask-ml"}
         See `KMeans`.
+    scale : {"none", "range", "std"}
+        What the values of each band are divided by before distances are taken, for bands of
+        different units: nothing, the range of the band, or its standard deviation. The error is
+        that of scaled values.
     n_init : "auto" or int
         Restarts of the fit, the best of which is kept.
     random_state : int or None
@@ -96,8 +106,7 @@ def quantize(
     Raises
     ------
     InputError
-        If `image` is no 8-bit image, has no opaque pixel, k is out of range, or a colour
-        cannot be kept.
+        If `image` has no pixel to fit, k is out of range, or a colour cannot be kept.
     BigquantError
         If k colours do not reach the quality.
     """
@@ -108,6 +117,7 @@ def quantize(
         quality=quality,
         keep=keep,
         algorithm=algorithm,
+        scale=scale,
         n_init=n_init,
         random_state=random_state,
         stacklevel=3,
@@ -140,6 +150,7 @@ def quantize_images(
     quality: float | None = None,
     keep: Any = None,
     algorithm: str = "auto",
+    scale: str = "none",
     n_init: str | int = "auto",
     random_state: int | None = 0,
     stacklevel: int = 2,
@@ -158,10 +169,16 @@ def quantize_images(
     """
     kept = read_wish(k, quality, keep, algorithm)
     fitting = read_fitting(n_init, random_state)
-    with counting(alike(images), kept) as counted:
+    images = alike(images)
+    chosen = "a choice of k" if k == "auto" or quality is not None else None
+    check_way(images, scale, algorithm, chosen)
+    check_kept(images, kept, scale)
+    with counting(
+        images, kept, algorithm=algorithm, scale=scale, seed=random_state or 0
+    ) as counted:
         start = time.perf_counter()
         if quality is not None:
-            most = most_colors(k, quality, counted.first_label)
+            most = most_colors(k, quality, counted.rule.first_label)
             palette = fit_until(counted, quality, most, **fitting)
         elif k == "auto":
             palette = fit_at_the_knee(counted, most_colors(k, None), **fitting)
@@ -184,6 +201,7 @@ def sweep(
     bands: Sequence[int] | None = None,
     channel_axis: int | None = None,
     keep: Any = None,
+    scale: str = "none",
     n_init: str | int = "auto",
     random_state: int | None = 0,
 ) -> Sweep:
@@ -199,8 +217,8 @@ def sweep(
     k : sequence of int
         Numbers of colours, 1 to 65535, in any order. In place of those beyond the distinct colours
         of the image their number stands, with a `PaletteWarning`.
-    mask, nodata, bands, channel_axis, keep, n_init, random_state
-        As for `quantize`.
+    mask, nodata, bands, channel_axis, keep, scale, n_init, random_state
+        As for `quantize`; of images of up to 4 bands.
 
     Returns
     -------
@@ -212,7 +230,7 @@ def sweep(
         As of `quantize`.
     """
     images = _open_all("sweep", image, mask, nodata, bands, channel_axis)
-    return sweep_images(images, k, keep=keep, n_init=n_init, random_state=random_state)
+    return sweep_images(images, k, keep=keep, scale=scale, n_init=n_init, random_state=random_state)
 
 
 def sweep_images(
@@ -220,6 +238,7 @@ def sweep_images(
     k: Sequence[int],
     *,
     keep: Any = None,
+    scale: str = "none",
     n_init: str | int = "auto",
     random_state: int | None = 0,
     stacklevel: int = 3,
@@ -227,7 +246,10 @@ def sweep_images(
     """Do what `sweep` does with images that are open."""
     ks, kept = read_wishes(k, keep)
     fitting = read_fitting(n_init, random_state)
-    with counting(alike(images), kept) as counted:
+    images = alike(images)
+    check_way(images, scale, "auto", "a sweep")
+    check_kept(images, kept, scale)
+    with counting(images, kept, scale=scale) as counted:
         for failure in counted.failures.values():
             raise failure
         most = counted.n_centers(ks[-1])
@@ -250,10 +272,12 @@ def color_histogram(
 ) -> ColorHistogram:
     """Count the distinct colours of an image, or of a list of images, in one pass.
 
-    The parameters are those of `quantize`.
+    The parameters are those of `quantize`; for images of 8 bits and up to 3 bands, or 16 and one.
     """
     images = _open_all("color_histogram", image, mask, nodata, bands, channel_axis)
-    with counting(alike(images), np.empty((0, 3), np.uint8)) as counted:
+    images = alike(images)
+    check_countable(images)
+    with counting(images, np.empty((0, 3), np.uint8)) as counted:
         for failure in counted.failures.values():
             raise failure
         histogram: ColorHistogram = compute(counted.histogram)[0]
@@ -273,26 +297,37 @@ def _warn_of_fewer(counted: Counted, k: int, found: int, stacklevel: int) -> Non
 
 
 def plan_result(image: Image, palette: Palette, seconds: Mapping[str, float]) -> QuantizedImage:
-    """Plan an image in the colours of a palette that is fitted to it."""
-    labels = remap(image, palette)
-    return QuantizedImage(palette, labels, paint(labels, palette), image, seconds)
+    """Plan an image in the colours of a palette that is fitted to it.
+
+    What is known of its pixels only by bins or by a sample is counted when they are read again.
+    """
+    if palette.is_exact:
+        labels = remap(image, palette)
+        return QuantizedImage(palette, labels, paint(labels, palette), image, seconds)
+    labels, tally = remap_and_tally(image, palette)
+    return QuantizedImage(palette, labels, paint(labels, palette), image, seconds, tally)
 
 
 def apply_palette(palette: Palette, image: Any, **reading: Any) -> QuantizedImage:
     """Plan an image in the colours of a palette: what `Palette.apply` does."""
     image = _open("apply", image, **reading)
     check_types([image])
-    channels, has_alpha = split_channels(image.shape[2])
-    if has_alpha and not palette.first_label:
+    if image.has_nodata and not palette.first_label:
         raise InputError(
             f"{image.source.path or 'the array'}: has pixels to leave out (by alpha, nodata or a "
             "mask), and the palette has no label for them: use --no-mask (mask=False), or a "
             "palette that reserves label 0, as one fitted to such images does"
         )
-    if channels > palette.colors.shape[1]:
+    if (image.channels, palette.channels) == (3, 1):
         palette = palette.as_rgb()
-    elif channels < palette.colors.shape[1]:
+    elif (image.channels, palette.channels) == (1, 3):
         image = image.as_rgb()
-    palette = palette.with_tally(np.zeros(palette.first_label + palette.k + 1, np.int64))
+    if (image.dtype, image.channels) != (palette.dtype, palette.channels):
+        raise InputError(
+            f"{image.source.path or 'the array'}: is {image.dtype} of {image.channels} "
+            f"band{'s' if image.channels > 1 else ''}, the palette {palette.dtype} of "
+            f"{palette.channels}: choose the same bands (--bands), or convert the image"
+        )
+    palette = palette.with_tally(np.zeros(tally_length(palette), np.int64))
     labels, tally = remap_and_tally(image, palette)
     return QuantizedImage(palette, labels, paint(labels, palette), image, {}, tally)

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from bigquant.bands import split_channels
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
+from bigquant.image import Image
 from bigquant.palette import Palette
 from bigquant.parameters import check_types
 from bigquant.pipeline import color_histogram
 from bigquant.quantized import QuantizedImage
 from bigquant.read import open_image
 from bigquant.swept import Sweep
-from bigquant.thumbnail import in_colors, thumbnail
+from bigquant.thumbnail import as_shown, in_colors, thumbnail
 
 try:
     import plotly.graph_objects as go
@@ -96,7 +97,10 @@ def grid(sweep: Sweep, image: Any = None, *, columns: int | None = None) -> Pict
         raise InputError("the sweep has no thumbnail: give the image that is to be shown")
     chosen = np.unique(np.linspace(0, len(sweep) - 1, min(len(sweep), MOST_PANELS)).astype(int))
     columns = columns or math.ceil(math.sqrt(len(chosen)))
-    panels = [(f"k={sweep.k[i]}", in_colors(pixels, sweep.palettes[i])) for i in chosen.tolist()]
+    channels = sweep.palettes[0].channels if image is None else _opened(image).channels
+    panels = [
+        (f"k={sweep.k[i]}", in_colors(pixels, channels, sweep.palettes[i])) for i in chosen.tolist()
+    ]
     return _panels(panels, columns, 3.0)
 
 
@@ -113,7 +117,11 @@ def before_after(image: Any, result: QuantizedImage | Palette) -> Picture:
     """
     palette = result.palette if isinstance(result, QuantizedImage) else result
     pixels = _thumbnail(image, result if isinstance(result, QuantizedImage) else None)
-    panels = [("before", pixels), (f"after, k={palette.k}", in_colors(pixels, palette))]
+    channels = _opened(image).channels
+    panels = [
+        ("before", as_shown(pixels, channels, palette)),
+        (f"after, k={palette.k}", in_colors(pixels, channels, palette)),
+    ]
     return _panels(panels, 2, 5.0, palette)
 
 
@@ -221,10 +229,16 @@ def _centroids(palette: Palette) -> Any:
     )
 
 
-def _thumbnail(image: Any, known: QuantizedImage | None = None) -> NDArray[np.uint8]:
-    """Read a thumbnail, unless it is there already."""
+def _opened(image: Any) -> Image:
+    """Open what is to be shown."""
     opened = image.original if isinstance(image, QuantizedImage) else open_image(image)
     check_types([opened])
+    return opened
+
+
+def _thumbnail(image: Any, known: QuantizedImage | None = None) -> NDArray[Any]:
+    """Read a thumbnail, unless it is there already."""
+    opened = _opened(image)
     if known is not None and known.thumbnail is not None and opened.name == known.original.name:
         return known.thumbnail
     return thumbnail(opened, _SIDE)

@@ -13,7 +13,6 @@ import numpy as np
 from dask.base import DaskMethodsMixin
 from numpy.typing import NDArray
 
-from bigquant.bands import split_channels
 from bigquant.histogram import thumbnail_step
 from bigquant.image import Image
 from bigquant.notebook import beside_html, facts_html, picture_html, swatches_html
@@ -35,24 +34,26 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
     """The result of `quantize` and `Palette.apply`: a palette, and an image that is lazy.
 
     It is a Dask collection itself: ``result.compute()`` and ``np.asarray(result)`` give the
-    quantized image, (y, x, channel) uint8.
+    quantized image, (y, x, channel), of the original's type.
 
     Parameters
     ----------
     palette : Palette
     label_blocks : dask.array.Array, (y, x), uint8 or uint16
         Label of every pixel; same chunks as the image's.
-    image_blocks : dask.array.Array, (y, x, channel), uint8
-        The quantized image, without alpha; pixels that were transparent are black.
+    image_blocks : dask.array.Array, (y, x, channel)
+        The quantized image, of the original's type, without alpha; pixels that are no part of
+        it are 0, or NaN where there is one.
     original : Image
         What was quantized; outputs inherit from its source.
     seconds : Mapping
         Wall time of the stages "count" and "fit"; empty where nothing was fitted.
-    tally : dask.array.Array, (row, column, first_label + k + 1), int64, optional
-        Of a palette that is applied: pixels of every label, and last the sum of their squared
-        errors, of each chunk, from the same reading of the image as the labels. The palette has
-        no pixels and no error before that is computed.
-    thumbnail : ndarray, (y, x, channel), uint8, optional
+    tally : dask.array.Array, (row, column, n), int64, optional
+        Of a palette that is applied, or was not fitted to the count of every colour: pixels of
+        every label, and last the sum of their squared errors, of each chunk, from the same
+        reading of the image as the labels. Before that is computed the palette has none, or
+        those of the bins that it was fitted to.
+    thumbnail : ndarray, (y, x, channel), optional
         Every n-th pixel of the original, at most 512 along a side, taken while it was counted.
     """
 
@@ -62,7 +63,7 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
     original: Image
     seconds: Mapping[str, float]
     tally: da.Array | None = None
-    thumbnail: NDArray[np.uint8] | None = None
+    thumbnail: NDArray[Any] | None = None
 
     @property
     def source(self) -> Source:
@@ -72,8 +73,9 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
     def measure(self) -> Palette:
         """Get the palette with the pixels of each colour and the error of this image.
 
-        That takes one reading of the image where the palette was applied, and none where it
-        was fitted. Whoever writes the image gets the same from `to_zarr` or `to_tiff`.
+        That takes one reading of the image where the palette was applied, or fitted to bins or
+        a sample, and none where it was fitted to the count of every colour. Whoever writes the
+        image gets the same from `to_zarr` or `to_tiff`.
         """
         if self.tally is None:
             return self.palette
@@ -93,11 +95,11 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
 
     @cached_property
     def image(self) -> Any:
-        """The quantized image, uint8, without alpha: lazy.
+        """The quantized image, of the original's type, without alpha: lazy.
 
         A Dask array (y, x, channel); a `DataArray` where one came in, with its dimensions in
         their order, its coordinates, and its attributes but for nodata, valid range and
-        statistics, which hold no more. Pixels that are no part of the image are black.
+        statistics, which hold no more. Pixels that are no part of the image are 0, or NaN.
         """
         if self.source.frame is None:
             return self.image_blocks
@@ -115,13 +117,13 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
     def to_dask_dataframe(self) -> Any:
         """Make a Dask DataFrame of the original's pixels, one a row, one partition a block.
 
-        Columns are y, x, r, g, b (or gray), cluster (the label) and color, ``rgb(255, 0, 0)``, of
-        the label. Pixels that are no part of the image are left out. Lazy, and for small images
-        or cropped ones: a row takes some hundred bytes. `ColorHistogram.to_dataframe` has a row
-        for each distinct colour instead.
+        Columns are y, x, r, g, b (or gray, or band_1, band_2 ...), cluster (the label) and color,
+        ``rgb(255, 0, 0)``, in which the label is shown. Pixels that are no part of the image are
+        left out. Lazy, and for small images or cropped ones: a row takes some hundred bytes.
+        `ColorHistogram.to_dataframe` has a row for each distinct colour instead.
         """
         image = self.original
-        if split_channels(image.shape[2])[0] < self.palette.colors.shape[1]:
+        if image.channels < self.palette.channels:
             image = image.as_rgb()
         return frame_pixels(image, self.palette)
 
@@ -262,7 +264,7 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         parts = [facts_html(facts), blocks.to_svg(size=_SHOWN_SIDE)]
         if self.thumbnail is not None:
             step = thumbnail_step(self.thumbnail.shape, _SHOWN_SIDE)
-            small = in_colors(self.thumbnail[::step, ::step], palette)
+            small = in_colors(self.thumbnail[::step, ::step], self.original.channels, palette)
             parts.append(picture_html(small, f"the image in {palette.k} colors"))
         return beside_html(*parts) + swatches_html(palette.hex, palette.shares, palette.first_label)
 

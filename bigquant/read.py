@@ -52,8 +52,9 @@ def open_image(
     channel_axis : int, optional
         Which axis holds the channels. Without it the one that is named so, else the last.
     bands : sequence of int, optional
-        One band, or three that are red, green and blue, counted from 1: for images that do
-        not say which of their bands these are, or say it wrongly.
+        Those that are quantized, counted from 1, in any order: the first three of them are shown
+        as red, green and blue. Without it what the file says are its colours, or else all of
+        them; an array of four is RGB and alpha.
     nodata : float, optional
         Pixels all of whose bands have this value are no part of the image, whichever bands are
         chosen; instead of the value that the file gives. Alpha is no band. It is the value that
@@ -74,9 +75,9 @@ def open_image(
     Returns
     -------
     Image, (y, x, channel)
-        1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha) channels of the file's own type.
-        Alpha is 0 where a pixel is no part of the image, for whichever reason. Chunks lie on
-        the file's own tiles and hold about 64 MiB. It pickles to a few kB.
+        `channels` bands of the file's own type, and perhaps alpha: 0 where a pixel is no part of
+        the image, for whichever reason. Chunks lie on the file's own tiles and hold about
+        64 MiB. It pickles to a few kB.
 
     Raises
     ------
@@ -121,7 +122,9 @@ def open_image(
         marks = _open_mask(mask, options).windows
         _check_size(image, mask, marks)
         image = compose(image, ChannelRule(image.colors, image.alpha), marks)
-    opened = from_raster(image, _understood(raster, rule, own is not None or bool(mask)))
+    understood = _understood(raster, rule, own is not None or bool(mask))
+    declared = raster.colors is not None and bands is None
+    opened = from_raster(image, understood, declared=declared)
     if not isinstance(path, zarr.Array) and (mask is None or mask is False):
         opened.level = level
         opened.reopen = functools.partial(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant import kernels
-from bigquant.bands import split_channels
 from bigquant.nearest import assign, fill_table, nearest_of_all
 from bigquant.painting import paint_block
 from bigquant.palette import Palette, label_dtype
 from bigquant.planes import map_pixels
+from bigquant.rowlabels import label_rows, tally_rows
 
 #: Up to so many distances, of so many pixels, an image is labelled in less time than a table is
 #: made.
@@ -29,15 +29,75 @@ _SLICE = 1 << 15
 _lock = threading.Lock()
 
 
+@dataclass(frozen=True, eq=False)
+class Labeller:
+    """Labels the blocks of an image. It travels to the workers: only a palette, no table.
+
+    Parameters
+    ----------
+    palette : Palette
+    few : bool
+        Whether the pixels are so few that 8-bit colours are labelled in less time than a table
+        is made.
+    """
+
+    palette: Palette
+    few: bool = False
+
+    def __call__(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Label one block (y, x, channel); pixels that are no part of the image get label 0."""
+        palette = self.palette
+        if not has_table(palette):
+            return compare_rows(pixels, palette)
+        return (compare_block if self.few else label_block)(
+            pixels, palette.colors, palette.first_label
+        )
+
+    def tally(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Label one block, and count what `Palette.with_tally` wants to know, (1, 1, n)."""
+        palette, labels = self.palette, self(pixels)
+        counts = np.zeros(tally_length(palette), np.int64)
+        if has_table(palette):
+            counts[-1] = kernels.tally(
+                np.require(pixels, np.uint8, ["C", "W"]),
+                labels,
+                palette.table,
+                bool(palette.first_label),
+                counts[:-1],
+            )
+        else:
+            counts[-2:] = tally_rows(
+                _as_rows(pixels),
+                palette.channels,
+                labels.reshape(-1),
+                palette.colors * palette.factors,
+                palette.factors,
+                palette.first_label,
+                palette.error_unit,
+                counts[:-2],
+            )
+        return labels, counts[None, None]
+
+
+def has_table(palette: Palette) -> bool:
+    """Tell if labels are looked up in a table of all colours: for 8-bit gray and RGB."""
+    return palette.dtype == np.uint8 and palette.channels in (1, 3) and palette.scale == "none"
+
+
+def tally_length(palette: Palette) -> int:
+    """Tell how many numbers `Labeller.tally` counts."""
+    return palette.first_label + palette.k + (1 if has_table(palette) else 2)
+
+
 def remap(image: da.Array, palette: Palette) -> da.Array:
     """Plan to label every pixel with its nearest palette colour (ties: the lower label).
 
     Parameters
     ----------
-    image : dask.array.Array, (y, x, channel), uint8
-        With as many colour channels as the palette, and perhaps alpha.
+    image : dask.array.Array, (y, x, channel)
+        With the bands of the palette, and perhaps alpha.
     palette : Palette
-        Where the image has alpha, its label 0 must be reserved.
+        Where the image has alpha, or is of floats, its label 0 must be reserved.
 
     Returns
     -------
@@ -45,12 +105,7 @@ def remap(image: da.Array, palette: Palette) -> da.Array:
         Same chunks; reads nothing before it is computed.
     """
     return map_pixels(
-        labeller(image, palette),
-        image,
-        palette.colors,
-        palette.first_label,
-        token="remap-block",
-        dtype=palette.label_dtype,
+        labeller(image, palette), image, token="remap-block", dtype=palette.label_dtype
     )
 
 
@@ -62,20 +117,12 @@ def remap_and_tally(image: da.Array, palette: Palette) -> tuple[da.Array, da.Arr
     Returns
     -------
     labels : dask.array.Array, (y, x), uint8 or uint16
-    tally : dask.array.Array, (row, column, first_label + k + 1), int64
-        Of each chunk: pixels of every label, and last the sum of their squared errors. Whole
-        numbers, so their sum is the same for any chunks.
+    tally : dask.array.Array, (row, column, n), int64
+        Of each chunk: pixels of every label, and last the sum of their squared errors, in one
+        number or two. Whole numbers, so their sum is the same for any chunks.
     """
-    pairs = map_pixels(
-        _tally_block,
-        image,
-        labeller(image, palette),
-        palette.colors,
-        palette.first_label,
-        token="remap-block",
-        dtype=object,
-    )
-    dtype, length = palette.label_dtype, palette.first_label + palette.k + 1
+    pairs = map_pixels(labeller(image, palette).tally, image, token="remap-block", dtype=object)
+    dtype, length = palette.label_dtype, tally_length(palette)
     labels = pairs.map_blocks(
         itemgetter(0), token="labels-block", dtype=dtype, meta=np.empty((0, 0), dtype)
     )
@@ -91,34 +138,34 @@ def remap_and_tally(image: da.Array, palette: Palette) -> tuple[da.Array, da.Arr
 
 
 def paint(labels: da.Array, palette: Palette) -> da.Array:
-    """Plan to turn labels (y, x) into colours (y, x, channel); a reserved label 0 is black."""
-    depth = palette.colors.shape[1]
+    """Plan to turn labels (y, x) into colours (y, x, channel); a reserved label 0 is 0, or NaN."""
+    table = palette.table
     return labels.map_blocks(
         paint_block,
-        palette.table,
+        table,
         token="paint-block",
-        dtype=np.uint8,
+        dtype=table.dtype,
         new_axis=2,
-        chunks=(*labels.chunks, (depth,)),
-        meta=np.empty((0, 0, 0), np.uint8),
+        chunks=(*labels.chunks, (table.shape[1],)),
+        meta=np.empty((0, 0, 0), table.dtype),
     )
 
 
-def labeller(image: da.Array, palette: Palette) -> Callable[..., NDArray[Any]]:
-    """Choose how to label the blocks of an image: a function like `label_block`."""
+def labeller(image: da.Array, palette: Palette) -> Labeller:
+    """Choose how to label the blocks of an image."""
     n_pixels = image.shape[0] * image.shape[1]
     few = n_pixels <= _FEW_PIXELS and n_pixels * palette.k <= _FEW_DISTANCES
-    return compare_block if few else label_block
+    return Labeller(palette.bare(), few)
 
 
 def label_block(
     pixels: NDArray[np.uint8], colors: NDArray[np.uint8], first_label: int
 ) -> NDArray[Any]:
     """Label one block (y, x, channel) by look-up; transparent pixels get label 0."""
-    channels, _ = split_channels(pixels.shape[2])
     table = lookup_table(colors, first_label)
     labels = np.empty(pixels.shape[:2], table.dtype)
-    kernels.apply_table(np.require(pixels, np.uint8, ["C", "W"]), channels, table, labels)
+    block = np.require(pixels, np.uint8, ["C", "W"])
+    kernels.apply_table(block, colors.shape[1], table, labels)
     return labels
 
 
@@ -129,7 +176,7 @@ def compare_block(
 
     Squared distances of 8-bit colours are whole numbers that single precision holds exactly.
     """
-    channels, has_alpha = split_channels(pixels.shape[2])
+    channels = colors.shape[1]
     rows = pixels[..., :channels].reshape(-1, channels)
     centers = colors.astype(np.float32)
     labels = np.empty(pixels.shape[:2], label_dtype(len(colors), first_label))
@@ -138,29 +185,30 @@ def compare_block(
         part = np.ascontiguousarray(rows[start : start + _SLICE])
         nearest_of_all(part, centers, nearest[: len(part)], distances[: len(part)])
         labels.reshape(-1)[start : start + len(part)] = nearest[: len(part)] + first_label
-    if has_alpha:
+    if pixels.shape[2] > channels:
         labels[pixels[..., -1] == 0] = 0
     return labels
 
 
-def _tally_block(
-    pixels: NDArray[np.uint8],
-    labeller: Callable[..., NDArray[Any]],
-    colors: NDArray[np.uint8],
-    first_label: int,
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Label one block, and count the pixels of every label and their squared errors."""
-    labels = labeller(pixels, colors, first_label)
-    reserved = np.zeros((first_label, colors.shape[1]), np.uint8)
-    counts = np.zeros(first_label + len(colors) + 1, np.int64)
-    counts[-1] = kernels.tally(
-        np.require(pixels, np.uint8, ["C", "W"]),
-        labels,
-        np.concatenate([reserved, colors]),
-        bool(first_label),
-        counts[:-1],
+def compare_rows(pixels: NDArray[Any], palette: Palette) -> NDArray[Any]:
+    """Label one block of any type and bands, exactly."""
+    labels = np.empty(pixels.shape[:2], palette.label_dtype)
+    label_rows(
+        _as_rows(pixels),
+        palette.channels,
+        palette.colors * palette.factors,
+        palette.factors,
+        palette.first_label,
+        labels.reshape(-1),
     )
-    return labels, counts[None, None]
+    return labels
+
+
+def _as_rows(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Bring a block to rows that kernels know, (n, depth)."""
+    if pixels.dtype == np.float16:
+        pixels = pixels.astype(np.float32)
+    return np.ascontiguousarray(pixels).reshape(-1, pixels.shape[-1])
 
 
 def lookup_table(colors: NDArray[np.uint8], first_label: int) -> NDArray[Any]:

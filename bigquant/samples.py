@@ -73,20 +73,22 @@ def _make_block(
 ) -> NDArray[np.uint8]:
     (top, bottom), (left, right), _ = block_info[None]["array-location"]
     block = np.empty((bottom - top, right - left, 3), np.uint8)
-    _enlarge(_photo(photo), size, (top, left), noise, block)
+    enlarge(_photo(photo), size, (top, left), noise, 255.0, True, block)
     return block
 
 
 @jit
-def _enlarge(
-    photo: NDArray[np.uint8],  # IN  (rows, columns, 3)
+def enlarge(
+    photo: NDArray[Any],  # IN  (rows, columns, channels)
     size: tuple[int, int],
     corner: tuple[int, int],
     noise: float,
-    block: NDArray[np.uint8],  # OUT (h, w, 3): the part of the large image from `corner` on
+    most: float,  # the least is 0
+    whole: bool,  # whether values are whole numbers
+    block: NDArray[Any],  # OUT (h, w, channels): the part of the large image from `corner` on
 ) -> None:
     """Interpolate linearly between the photo's pixels, and add noise by place."""
-    rows, columns = photo.shape[0], photo.shape[1]
+    rows, columns, channels = photo.shape
     for i in range(block.shape[0]):
         y = min(max((corner[0] + i + 0.5) * rows / size[0] - 0.5, 0.0), rows - 1.0)
         y0 = min(int(y), max(rows - 2, 0))
@@ -95,22 +97,25 @@ def _enlarge(
             x = min(max((corner[1] + j + 0.5) * columns / size[1] - 0.5, 0.0), columns - 1.0)
             x0 = min(int(x), max(columns - 2, 0))
             fx = x - x0
-            for channel in range(3):
+            for channel in range(channels):
                 upper = photo[y0, x0, channel] * (1 - fx) + photo[y0, x0 + 1, channel] * fx
                 lower = photo[y0 + 1, x0, channel] * (1 - fx) + photo[y0 + 1, x0 + 1, channel] * fx
                 value = upper * (1 - fy) + lower * fy
                 if noise:
-                    value += noise * _normal(corner[0] + i, corner[1] + j, channel)
-                block[i, j, channel] = np.uint8(min(max(np.rint(value), 0.0), 255.0))
+                    number = (corner[1] + j) * max(4, channels) + channel
+                    value += noise * _normal(corner[0] + i, number)
+                if whole:
+                    value = np.rint(value)
+                block[i, j, channel] = 0.0 if value < 0.0 else most if value > most else value
 
 
 @jit
-def _normal(y: int, x: int, channel: int) -> float:
-    """Draw a nearly normal number (mean 0, variance 1) that belongs to a place.
+def _normal(y: int, number: int) -> float:
+    """Draw a nearly normal number (mean 0, variance 1) that belongs to a value of a row.
 
     The sum of four uniform ones, from the bits of SplitMix64 (Steele et al., 2014).
     """
-    z = np.uint64(y) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(x * 4 + channel)
+    z = np.uint64(y) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(number)
     z = (z + np.uint64(1)) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -33,7 +33,7 @@ class Sweep:
         distinct colours that of as many of its pixels, chosen evenly in the order of colours.
     seconds : Mapping
         Wall time of the stages "count" and "fit".
-    thumbnail : ndarray, (y, x, channel), uint8
+    thumbnail : ndarray, (y, x, channel)
         Every n-th pixel of the (first) image, at most 512 along a side.
 
     Examples
@@ -49,7 +49,7 @@ class Sweep:
     palettes: tuple[Palette, ...]
     ciede2000_mean: tuple[float, ...]
     seconds: Mapping[str, float]
-    thumbnail: NDArray[np.uint8] | None
+    thumbnail: NDArray[Any] | None
 
     @property
     def inertia(self) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""What people see while a command runs and when it ends: progress bars and fact sheets."""
+"""What people see while a command runs: progress bars."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -22,7 +22,10 @@ from bigquant.errors import BigquantError
 
 #: Part of a task's name -> what its stage is called.
 _STAGES = {
+    "range-block": "finding ranges",
+    "sample-block": "sampling",
     "count-block": "counting colors",
+    "gather-block": "iterating",
     "fit-": "fitting",
     "write-block": "writing",
     "compare-block": "comparing",
@@ -110,151 +113,6 @@ def _make_bars() -> Any:
     title = TextColumn("{task.description:<16}", style="progress.description", markup=False)
     columns = (title, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=Console(stderr=True))
-
-
-def format_bytes(size: float) -> str:
-    """Write a number of bytes as people do: 1.5 GiB."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
-
-
-def fact_sheet(facts: Mapping[str, Any]) -> str:
-    """Lay facts out in two columns, one a line; those that are None are left out."""
-    shown = {name: value for name, value in facts.items() if value is not None}
-    width = max(map(len, shown))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in shown.items())
-
-
-def image_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the facts of an image that was quantized into words."""
-    words = {
-        "size": f"{facts['width']} x {facts['height']} pixels",
-        "chunks": f"{facts['chunk'][0]} x {facts['chunk'][1]}, {facts['blocks']} in all",
-        **_palette_facts(facts),
-        "output": facts["output"],
-        "palette": facts["palette"],
-    }
-    return words | _notes(facts)
-
-
-def collection_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the facts of several images that were quantized into words."""
-    images = facts["images"]
-    pixels = sum(image["width"] * image["height"] for image in images)
-    words = {
-        "images": f"{len(images)}, {pixels / 1e6:.4g} megapixels in all",
-        "failed": len(facts["failed"]) or None,
-        **_palette_facts(facts),
-        "outputs": f"{images[0]['output']}" + (" ..." if len(images) > 1 else ""),
-        "palette": facts["palette"],
-    }
-    return words | _notes(facts)
-
-
-def _palette_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    seconds = facts["seconds"]
-    stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())
-    colors = f"{facts['k']}"
-    if "distinct_colors" in facts:
-        colors = f"{facts['distinct_colors']} distinct -> {colors}"
-    else:
-        colors = f"{colors}, {facts['used_colors']} of them used"
-    return {
-        "colors": colors,
-        "PSNR": _error_words(facts),
-        "seconds": f"{sum(seconds.values()):.1f} ({stages})",
-    }
-
-
-def comparison_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the facts of a comparison into words."""
-    in_a, in_b = facts["masked_in_one"]
-    colors = facts["distinct_colors"]
-    masked = f"{facts['masked']} pixels left out ({in_a} only by A, {in_b} only by B)"
-    return {
-        "A": facts["a"],
-        "B": facts["b"],
-        "size": f"{facts['width']} x {facts['height']} pixels",
-        "masked": masked if facts["masked"] else None,
-        "colors": f"{colors[0]} distinct in A, {colors[1]} in B",
-        "PSNR": _error_words(facts),
-        "CIEDE2000": f"{facts['ciede2000_mean']:.3f} in the mean, "
-        f"{facts['ciede2000_p95']:.3f} at most for 95 % of the pixels",
-    }
-
-
-def sweep_table(sweep: Any) -> str:
-    """Lay out what a sweep found, a palette a line; the knee is marked."""
-    lines = ["  k  colors        MSE  PSNR (dB)  CIEDE2000"]
-    for k, colors, _, mse, psnr, apart in zip(*sweep.columns().values(), strict=True):
-        mark = "  <- knee" if k == sweep.knee else ""
-        lines.append(f"{k:3}  {colors:6}  {mse:9.2f}  {psnr:9.2f}  {apart:9.2f}{mark}")
-    return "\n".join(lines)
-
-
-def _error_words(facts: Mapping[str, Any]) -> str:
-    return f"{facts['psnr']:.2f} dB (MSE {facts['mse']:.2f})" if facts["mse"] else "no error"
-
-
-def _notes(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"note {i + 1}": note for i, note in enumerate(facts["notes"])}
-
-
-def info_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the facts about an image into words."""
-    size, limits = facts["pixel_size"], facts["valid_range"]
-    alpha = " and alpha" if facts["alpha"] else ""
-    levels, series = facts.get("levels", ()), facts.get("series", 1)
-    axes = ", ".join(f"{name}={length}" for name, length in facts.get("axes", {}).items())
-    said = ("compression", "photometric", "tiles", "strips")
-    return {
-        "path": facts["path"],
-        "format": facts["format"],
-        "size": f"{facts['width']} x {facts['height']} pixels",
-        "channels": f"{facts['channels']}{alpha}, {facts['dtype']}"
-        + (f" ({limits[0]:.6g} to {limits[1]:.6g})" if limits else ""),
-        "bands": _band_words(facts),
-        "left out by": ", ".join(facts.get("masked_by", ())) or None,
-        "nodata": f"{facts['nodata']:g}" if "nodata" in facts else None,
-        "orientation": facts.get("orientation"),
-        "axes": axes or None,
-        **{name: facts.get(name) for name in said},
-        "stored chunks": facts.get("chunks"),
-        "stored shards": facts.get("shards"),
-        "levels": ", ".join(levels) if len(levels) > 1 else None,
-        "series": f"{series} in the file" if series > 1 else None,
-        "pixel size": f"{size[1]:.4g} x {size[0]:.4g} micrometers" if size else None,
-        "CMYK": facts.get("cmyk"),
-        "ICC profile": "kept" if facts["icc_profile"] else None,
-        "georeference": "kept" if facts["georeferenced"] else None,
-        "chunks": f"{facts['chunk'][0]} x {facts['chunk'][1]}, {facts['blocks']} in all",
-        "passes": f"{facts['passes']}"
-        + (", after it is unpacked to a temporary folder (TMPDIR)" if facts["unpacked"] else ""),
-        "memory": f"about {format_bytes(facts['memory_per_task'])} per task",
-        "output": f"{format_bytes(facts['output_bytes'])} before compression",
-        "needed": facts["needed"],
-    }
-
-
-def checkup_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Put what was found out about a cluster into words."""
-    return {
-        "scheduler": facts["address"],
-        "workers": f"{facts['workers']}, {facts['threads']} threads in all",
-        "found right": ", ".join(facts["passed"]) or "nothing",
-        "found wrong": len(facts["failures"]) or None,
-    }
-
-
-def _band_words(facts: Mapping[str, Any]) -> str | None:
-    """Tell the bands where they are more than the channels, or in another order."""
-    if facts["needed"]:
-        return str(facts["bands"])
-    chosen = facts.get("colors")
-    return f"{','.join(map(str, chosen))} of {facts['bands']}" if chosen else None
 
 
 def _stage_of(key: Any) -> str | None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-from bigquant.bands import split_channels
 from bigquant.histogram import thumbnail_starts, thumbnail_step
 from bigquant.image import Image
-from bigquant.nearest import assign
 from bigquant.palette import Palette
+from bigquant.remap import compare_rows
 
 
 def thumbnail(image: Image, side: int = 512) -> NDArray[Any]:
@@ -34,18 +34,42 @@ def thumbnail(image: Image, side: int = 512) -> NDArray[Any]:
     return pixels
 
 
-def in_colors(pixels: NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
-    """Put pixels (y, x, channel) into the nearest colours of a palette; alpha is kept."""
-    channels, has_alpha = split_channels(pixels.shape[2])
-    colors = palette.colors
-    if channels < colors.shape[1]:
-        pixels = np.dstack([pixels[..., :1]] * 3 + [pixels[..., 1:]])
-        channels = 3
-    elif channels > colors.shape[1]:
-        colors = palette.rgb
-    labels, _ = assign(pixels[..., :channels].reshape(-1, channels), colors.astype(np.float64))
-    painted: NDArray[np.uint8] = colors[labels].reshape(*pixels.shape[:2], channels)
-    return np.dstack([painted, pixels[..., channels:]]) if has_alpha else painted
+def as_shown(pixels: NDArray[Any], channels: int, palette: Palette) -> NDArray[np.uint8]:
+    """Show pixels (y, x, channels [+ alpha]) as gray or RGB, uint8, by the rule of a palette.
+
+    Alpha, 0 or 255, follows where any pixel can be no part of the image. Gray joins RGB, and a
+    palette of gray an image of RGB.
+    """
+    pixels, palette = _joined(pixels, channels, palette)
+    rows = pixels[..., : palette.channels].reshape(-1, palette.channels)
+    shown = palette.display.rgb(rows).reshape(*pixels.shape[:2], -1)
+    return _with_alpha(shown, pixels, palette.channels)
+
+
+def in_colors(pixels: NDArray[Any], channels: int, palette: Palette) -> NDArray[np.uint8]:
+    """Put pixels into the nearest colours of a palette, and show them as `as_shown` does."""
+    pixels, palette = _joined(pixels, channels, palette)
+    palette = replace(palette, first_label=1)  # whatever it reserves, pixels may be masked
+    labels = compare_rows(pixels, palette)
+    return _with_alpha(palette.shown_table[labels], pixels, palette.channels)
+
+
+def _joined(pixels: NDArray[Any], channels: int, palette: Palette) -> tuple[NDArray[Any], Palette]:
+    """Bring gray pixels to a palette of RGB, or the palette to pixels of RGB."""
+    if channels == 1 < palette.channels:
+        pixels = np.dstack([pixels[..., :1]] * palette.channels + [pixels[..., 1:]])
+    return pixels, palette.as_rgb() if channels > palette.channels else palette
+
+
+def _with_alpha(shown: NDArray[np.uint8], pixels: NDArray[Any], channels: int) -> NDArray[np.uint8]:
+    """Add alpha to what is shown of pixels, where some of them can be masked."""
+    has_alpha = pixels.shape[2] > channels
+    if not has_alpha and pixels.dtype.kind != "f":
+        return shown
+    is_shown = np.isfinite(pixels[..., :channels]).all(axis=2)
+    if has_alpha:
+        is_shown &= pixels[..., channels] > 0
+    return np.dstack([shown, np.where(is_shown, np.uint8(255), np.uint8(0))])
 
 
 def _level_for(image: Image, side: int) -> Image:

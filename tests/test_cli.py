@@ -93,7 +93,7 @@ BAD = [
     ("fit photo.tif --mask clear.png", "clear.png: is 8 x 8 pixels, the image 150 x 100"),
     ("fit photo.tif --mask clear.png --no-mask", "--no-mask excludes"),
     ("fit photo.tif --bands 1,2,x", "such as 3,2,1"),
-    ("fit photo.tif --bands 3,2,4", "one or three of 1 to 3"),
+    ("fit photo.tif --bands 3,2,4", "bands 3,2,4: must be some of 1 to 3"),
     ("fit photo.tif --select T", "such as T=0"),
     ("fit photo.tif --select T=0 --select T=1", "T=0 and T=1: give one of them"),
     ("fit photo.tif --storage-option anon", "such as anon=true"),

@@ -190,8 +190,10 @@ def test_gray_joins_rgb_and_transparency_reserves_label_0_for_all(rng):
         ([], "empty list"),
         (
             [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint16)],
-            r"\(uint16\): only uint8 pixels",
+            r"\(uint8, 3 bands\) and .*\(uint16, 1 band\) fit no one palette",
         ),
+        ([np.zeros((4, 4), np.complex64)], "complex64 are not real numbers"),
+        ([np.zeros((9, 9, 5)), np.zeros((9, 9, 6))], "fit no one palette"),
         (["a.png"], "use open_image"),
     ],
 )

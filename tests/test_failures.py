@@ -193,6 +193,15 @@ def rewrite(path):
     path.write_bytes(path.read_bytes()[::-1])
 
 
+def wait_until_read(process, name):
+    """Wait until a file stays open: its header is read in no time."""
+    looked_at, seen = psutil.Process(process.pid), 0
+    while seen < 3:
+        is_open = any(name in file.path for file in looked_at.open_files())
+        seen = seen + 1 if is_open else 0
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("spoil", [truncate, touch, rewrite, Path.unlink])
 @pytest.mark.parametrize("stage", ["counting", "writing"])
@@ -203,9 +212,7 @@ def test_an_input_that_changes(stage, spoil, large, folder):
         if stage == "writing":
             wait_until_written(process)
         else:
-            opened = psutil.Process(process.pid)
-            while not any("image.tif" in file.path for file in opened.open_files()):
-                time.sleep(0.001)
+            wait_until_read(process, "image.tif")
         spoil(image)
         ends_with_one_line(process, "image.tif: ")
     image.unlink(missing_ok=True)

@@ -23,7 +23,8 @@ from tiffs import cmyk_profile
 from bigquant import InputError, compare, inspect, quantize
 from bigquant.cli import main
 from bigquant.cluster import running_on
-from bigquant.terminal import fact_sheet, format_bytes, stage_progress
+from bigquant.factsheets import fact_sheet, format_bytes
+from bigquant.terminal import stage_progress
 
 COMMON = {"width": 90, "height": 70, "dtype": "uint8", "blocks": 1, "chunk": [90, 70], "passes": 2}
 
@@ -105,10 +106,9 @@ def test_facts_of_an_array_are_right(pixels):
 def test_bands_and_masks_are_told(tmp_path, pixels, capfd):
     np.save(tmp_path / "six.npy", np.dstack([pixels, pixels[..., :2]]))
     facts = inspect(tmp_path / "six.npy")
-    assert facts["bands"] == 6
-    assert "choose one or three" in facts["needed"]
+    assert (facts["bands"], facts["channels"], facts["alpha"]) == (6, 6, False)
+    assert (facts["algorithm"], facts["passes"]) == ("lloyd", None)
     facts = inspect(tmp_path / "six.npy", bands=(3, 2, 1), nodata=7)
-    assert facts["needed"] is None
     assert (facts["colors"], facts["nodata"], facts["masked_by"]) == ([3, 2, 1], 7, ["nodata"])
     assert facts["valid_range"] == [0, 255]
     assert main(["info", str(tmp_path / "six.npy"), "--bands", "3,2,1", "--nodata", "7"]) == 0

@@ -52,4 +52,9 @@ def test_what_the_blocks_promise_is_there(workplace):
 
 def test_links_in_the_readme_lead_somewhere():
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", README.read_text()):
-        assert (README.parent / link).exists(), link
+        name, _, heading = link.partition("#")
+        assert (README.parent / name).exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", (README.parent / (name or README)).read_text(), re.M)
+            words = [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
+            assert heading in words, link

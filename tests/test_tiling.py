@@ -107,11 +107,11 @@ def test_strips_are_read_in_bands_of_full_width_and_once(tmp_path, monkeypatch, 
 #: VmHWM is this process's own; ru_maxrss begins with that of the process that started it.
 GIANT = """
 import json, re, sys, time, dask, bigquant
-from bigquant.histogram import survey
+from bigquant.histogram import ColorCounter, survey
 bigquant.open_image
 start = time.perf_counter()
 image = bigquant.open_image(sys.argv[1])
-graph, = dask.optimize(survey(image, 512))
+graph, = dask.optimize(survey(image, ColorCounter(3), 512))
 seconds = time.perf_counter() - start
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 print(json.dumps([seconds, peak, image.chunksize, image.npartitions]))
