@@ -23,7 +23,7 @@ from bigquant.pruned import find_of_all, make_neighbours
 _SLICE = 1 << 13
 #: Trying all centres is the fastest way with so few of them, and so few distances take less
 #: time than lists of candidates do.
-_FEW_CENTERS, _FEW_DISTANCES = 8, 1 << 20
+_FEW_CENTERS, _FEW_DISTANCES = 40, 1 << 20
 #: Lists are made for up to so many centres of more than four bands: it takes k**2 distances.
 _MOST_NEIGHBOURS = 1 << 13
 #: Squared distances of centres are neither 0 nor infinite while these lie so far apart.
