@@ -5,7 +5,7 @@ Each is a pass over all blocks: one task a block, merged as a tree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dask.array as da
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from bigquant import rowscan
 from bigquant.bincounts import BinnedHistogram
 from bigquant.bingrid import Grid
-from bigquant.histogram import merge_tree
-from bigquant.planes import map_pixels
+from bigquant.histogram import merge_blocks
+from bigquant.rowscan import merge_ranges
 
 
 def measure_ranges(blocks: Sequence[da.Array], channels: int) -> Delayed:
@@ -33,22 +33,16 @@ def measure_ranges(blocks: Sequence[da.Array], channels: int) -> Delayed:
     Delayed
         Of an ndarray, (channels, 2), float64: infinity and minus infinity without a pixel.
     """
-    return _merged(blocks, _measure_block, merge_ranges, channels, token="range-block")
+    return merge_blocks(blocks, _measure_block, merge_ranges, channels, token="range-block")
 
 
-def merge_ranges(some: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Find the ranges (channels, 2) that hold two of them."""
-    lows = np.minimum(some[:, 0], others[:, 0])
-    return np.stack([lows, np.maximum(some[:, 1], others[:, 1])], axis=1)
-
-
-def count_bins(blocks: Sequence[da.Array], channels: int, grid: Grid) -> Delayed:
+def count_bins(blocks: Sequence[da.Array], channels: int, grid: Grid) -> Delayed:  # noqa: ARG001
     """Plan to count blocks, as for `measure_ranges`, in a grid; Delayed of `BinnedHistogram`."""
-    return _merged(blocks, count_block, BinnedHistogram.merge, channels, grid, token="count-block")
+    return merge_blocks(blocks, count_block, BinnedHistogram.merge, grid, token="count-block")
 
 
-def count_block(pixels: NDArray[Any], channels: int, grid: Grid) -> BinnedHistogram:  # noqa: ARG001
-    """Count one block (..., channels [+ alpha])."""
+def count_block(pixels: NDArray[Any], grid: Grid) -> BinnedHistogram:
+    """Count one block (..., bands of the grid [+ alpha])."""
     return BinnedHistogram.create(grid).add(pixels)
 
 
@@ -58,17 +52,3 @@ def _measure_block(pixels: NDArray[Any], channels: int) -> NDArray[np.float64]:
     ranges = np.tile([np.inf, -np.inf], (channels, 1))
     rowscan.widen(np.ascontiguousarray(pixels).reshape(-1, pixels.shape[-1]), channels, ranges)
     return ranges
-
-
-def _merged(
-    blocks: Sequence[da.Array],
-    function: Callable[..., Any],
-    merge: Callable[[Any, Any], Any],
-    *arguments: Any,
-    token: str,
-) -> Delayed:
-    parts: list[Delayed] = []
-    for block in blocks:
-        found = map_pixels(function, block, *arguments, token=token, dtype=object)
-        parts += found.to_delayed().ravel().tolist()
-    return merge_tree(parts, merge)

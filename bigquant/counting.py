@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from bigquant.array_reader import type_range
 from bigquant.bincounts import BinnedHistogram
 from bigquant.bingrid import Grid
-from bigquant.binning import measure_ranges, merge_ranges
+from bigquant.binning import count_block, measure_ranges
 from bigquant.display import PERCENTILES, Display, choose_display
 from bigquant.errors import BigquantError, InputError
 from bigquant.histogram import ColorCounter, Counter, count_images, survey_images
 from bigquant.image import Image
 from bigquant.kept import in_channels
+from bigquant.rowscan import merge_ranges
 from bigquant.samplecounts import SampleCounter
 from bigquant.watch import compute, released
 from bigquant.ways import BINNED, HISTOGRAM, LLOYD, choose_way, needs_range
@@ -242,7 +243,7 @@ class BinCounter:
 
     def __call__(self, pixels: NDArray[Any], row: int, column: int) -> BinnedHistogram:  # noqa: ARG002
         """Count a block."""
-        return BinnedHistogram.create(self.grid).add(pixels)
+        return count_block(pixels, self.grid)
 
 
 def _counters(images: Sequence[Image], way: str, grid: Grid | None, seed: int) -> Sequence[Counter]:

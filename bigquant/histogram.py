@@ -283,6 +283,34 @@ def _found(
     return persist(merge_tree([plan(number) for number in numbers], merge))
 
 
+def merge_blocks(
+    blocks: Sequence[da.Array],
+    function: Callable[..., Any],
+    merge: Callable[[Any, Any], Any],
+    *arguments: Any,
+    token: str,
+) -> Delayed:
+    """Plan to look at every block of images or tables once, and to merge what is found.
+
+    Parameters
+    ----------
+    blocks : sequence of dask.array.Array, (y, x, channel) or (n, channels)
+    function : callable
+        Of a block and the arguments.
+    merge : callable
+        Adds up what was found in two blocks.
+    *arguments
+        Further arguments of the function.
+    token : str
+        Beginning of the tasks' names.
+    """
+    parts: list[Delayed] = []
+    for block in blocks:
+        found = map_pixels(function, block, *arguments, token=token, dtype=object)
+        parts += found.to_delayed().ravel().tolist()
+    return merge_tree(parts, merge)
+
+
 def merge_tree(
     parts: list[Delayed], merge: Callable[[Any, Any], Any] = ColorHistogram.merge
 ) -> Delayed:

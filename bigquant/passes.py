@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bigquant.bingrid import check_reach
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
-from bigquant.histogram import merge_tree
+from bigquant.histogram import merge_blocks, merge_tree
 from bigquant.iteration import Fit
 from bigquant.moments import Moments
 from bigquant.nearest import assign
@@ -96,13 +96,9 @@ def gather_blocks(
     `exact` is for whole numbers of at most 32 bits, whose sums will not depend on the chunks.
     """
     sent = dask.delayed(centers, traverse=False)  # once to each worker, not with every task
-    parts: list[Delayed] = []
-    for block in blocks:
-        found = map_pixels(
-            _gather_block, block, channels, sent, factors, exact, token="gather-block", dtype=object
-        )
-        parts += found.to_delayed().ravel().tolist()
-    moments: Moments = compute(merge_tree(parts, Moments.merge))[0]
+    arguments = (channels, sent, factors, exact)
+    planned = merge_blocks(blocks, _gather_block, Moments.merge, *arguments, token="gather-block")
+    moments: Moments = compute(planned)[0]
     return moments
 
 

@@ -17,12 +17,10 @@ from bigquant.binning import count_bins
 from bigquant.coarsening import Histogram
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
-from bigquant.histogram import count_block, merge_tree
+from bigquant.histogram import count_block, merge_blocks
 from bigquant.iteration import Fit
-from bigquant.nearest import assign
 from bigquant.parallel_fit import plan_fit
 from bigquant.passes import fit_lloyd, sample_blocks
-from bigquant.planes import map_pixels
 from bigquant.spreads import Spread, spread_block
 from bigquant.watch import compute, persist, released
 from bigquant.ways import BINNED, LLOYD, choose_way, needs_range
@@ -97,10 +95,10 @@ class Points:
 
     def _spread(self) -> Spread:
         _log.info("finding the range of %d columns", self.columns)
-        parts = map_pixels(
-            spread_block, self.blocks, self.columns, token="range-block", dtype=object
+        planned = merge_blocks(
+            [self.blocks], spread_block, Spread.merge, self.columns, token="range-block"
         )
-        spread: Spread = compute(merge_tree(_delayed(parts), Spread.merge))[0]
+        spread: Spread = compute(planned)[0]
         _refuse_none(spread.n)
         return spread
 
@@ -120,10 +118,10 @@ class Points:
     def _count(self, way: str, spread: Spread | None, is_scaled: bool) -> Delayed:
         """Plan to count the points: all that are distinct, or in bins."""
         if way != BINNED:
-            parts = map_pixels(
-                count_block, self.blocks, self.columns, token="count-block", dtype=object
+            merge = ColorHistogram.merge
+            return merge_blocks(
+                [self.blocks], count_block, merge, self.columns, token="count-block"
             )
-            return merge_tree(_delayed(parts))
         dtype = self.blocks.dtype
         if spread is None:
             grid = Grid.of_type(dtype, self.columns)
@@ -153,15 +151,7 @@ def _scaled(counted: Histogram, factors: NDArray[np.float64]) -> Histogram:
 
 
 def _gather_masses(counted: Histogram, found: Fit) -> NDArray[np.int64]:
-    if not isinstance(counted, ColorHistogram):
-        return counted.gather_masses(found.centers)
-    labels, _ = assign(counted.colors, found.centers)
-    return np.bincount(labels, counted.counts, len(found.centers)).astype(np.int64)
-
-
-def _delayed(parts: da.Array) -> list[Delayed]:
-    found: list[Delayed] = parts.to_delayed().ravel().tolist()
-    return found
+    return counted.gather_masses(found.centers)
 
 
 def _refuse_none(n: int) -> None:

@@ -90,3 +90,9 @@ def choose(
                 hashes[n] = mixed
             n += 1
     return n
+
+
+def merge_ranges(some: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Find the ranges (channels, 2) that hold two of them."""
+    lows = np.minimum(some[:, 0], others[:, 0])
+    return np.stack([lows, np.maximum(some[:, 1], others[:, 1])], axis=1)

@@ -60,14 +60,11 @@ class Sample:
         """Add what was found in other pixels."""
         hashes = np.concatenate([self.hashes, other.hashes])
         least = np.argsort(hashes)[:SAMPLE]
-        own, others = self.ranges, other.ranges
         return Sample(
             np.concatenate([self.rows, other.rows])[least],
             hashes[least],
             self.n_pixels + other.n_pixels,
-            np.stack(
-                [np.minimum(own[:, 0], others[:, 0]), np.maximum(own[:, 1], others[:, 1])], axis=1
-            ),
+            rowscan.merge_ranges(self.ranges, other.ranges),
             tuple(a + b for a, b in zip(self.squares, other.squares, strict=True)),
         )
 
