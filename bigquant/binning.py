@@ -36,7 +36,7 @@ def measure_ranges(blocks: Sequence[da.Array], channels: int) -> Delayed:
     return merge_blocks(blocks, _measure_block, merge_ranges, channels, token="range-block")
 
 
-def count_bins(blocks: Sequence[da.Array], channels: int, grid: Grid) -> Delayed:  # noqa: ARG001
+def count_bins(blocks: Sequence[da.Array], grid: Grid) -> Delayed:
     """Plan to count blocks, as for `measure_ranges`, in a grid; Delayed of `BinnedHistogram`."""
     return merge_blocks(blocks, count_block, BinnedHistogram.merge, grid, token="count-block")
 

@@ -128,7 +128,7 @@ class Points:
             assert grid is not None
         else:
             grid = Grid.of_range(dtype, spread.lows, spread.highs, common=not is_scaled)
-        return count_bins([self.blocks], self.columns, grid)
+        return count_bins([self.blocks], grid)
 
 
 def _fit_counted(

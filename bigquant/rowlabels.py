@@ -1,4 +1,4 @@
-"""Rows of any real type and their centres: labels, sums of each label, squared errors.
+"""Rows of any real type and their centres: labels, squared errors.
 
 A row is a pixel, with alpha perhaps, or a row of a table. Whatever its type, it becomes a point
 first: float64, each value times its band's factor. All that follows is compiled once, and gives
@@ -62,47 +62,6 @@ def label_rows(
     """
     for start, _, nearest in _nearest(rows, channels, centers_scaled, factors):
         np.add(nearest, first_label, out=labels[start : start + len(nearest)], casting="unsafe")
-
-
-def gather_rows(
-    rows: NDArray[Any],
-    channels: int,
-    centers_scaled: NDArray[np.float64],
-    factors: NDArray[np.float64],
-    weights: NDArray[np.float64] | None,
-    sums: NDArray[Any],
-    masses: NDArray[Any],
-) -> float:
-    """Add every row to the sum of its nearest centre, as a step of Lloyd's algorithm does.
-
-    Parameters
-    ----------
-    rows, channels, centers_scaled, factors
-        As for `label_rows`; masked rows are passed over.
-    weights : ndarray, (n,), float64, or None
-        None: each row counts once.
-    sums : ndarray, (k, channels), int64 or float64
-        The rows' own values, without factors, are added to it: exactly, as int64, if they are
-        whole numbers of at most 32 bits.
-    masses : ndarray, (k,), int64 or float64
-        Rows, or their weights, are added to it.
-
-    Returns
-    -------
-    float
-        Sum of the (weighted) squared distances, in scaled units.
-    """
-    inertia, centers = 0.0, _padded(centers_scaled)
-    for start, points, nearest in _nearest(rows, channels, centers_scaled, factors):
-        part = _plain(rows[start : start + len(nearest)])
-        if weights is None:
-            heavy = np.ones(len(part))
-            _add_rows(part, nearest, sums, masses)
-        else:
-            heavy = np.require(weights[start : start + len(part)], np.float64, ["C", "W"])
-            _add_weighted_rows(part, nearest, heavy, sums, masses)
-        inertia += _weigh(points, nearest, centers, heavy)
-    return inertia
 
 
 def tally_rows(
@@ -238,21 +197,6 @@ def _squared(point: NDArray[np.float64], center: NDArray[np.float64]) -> float:
 
 
 @jit
-def _weigh(
-    points: NDArray[np.float64],  # IN  (n, width)
-    nearest: NDArray[np.int32],  # IN  (n,) -1: no part
-    centers: NDArray[np.float64],  # IN  (k, width)
-    weights: NDArray[np.float64],  # IN  (n,)
-) -> float:
-    """Sum up weight x squared distance."""
-    total = 0.0
-    for i in range(nearest.size):
-        if nearest[i] >= 0:
-            total += weights[i] * _squared(points[i], centers[nearest[i]])
-    return total
-
-
-@jit
 def _weigh_in_units(
     points: NDArray[np.float64],  # IN  (n, width)
     nearest: NDArray[np.int32],  # IN  (n,) negative: no part
@@ -268,36 +212,3 @@ def _weigh_in_units(
             high += units >> 20
             low += units & ((1 << 20) - 1)
     return high, low  # type: ignore[return-value]
-
-
-@jit
-def _add_rows(
-    rows: NDArray[Any],  # IN  (n, channels [+ alpha])
-    nearest: NDArray[np.int32],  # IN  (n,) -1: no part
-    sums: NDArray[Any],  # INOUT (k, channels)
-    masses: NDArray[Any],  # INOUT (k,)
-) -> None:
-    """Add up the rows of every label."""
-    for i in range(nearest.size):
-        label = nearest[i]
-        if label >= 0:
-            masses[label] += 1
-            for band in range(sums.shape[1]):
-                sums[label, band] += sums.dtype.type(rows[i, band])
-
-
-@jit
-def _add_weighted_rows(
-    rows: NDArray[Any],  # IN  (n, channels [+ alpha])
-    nearest: NDArray[np.int32],  # IN  (n,) -1: no part
-    weights: NDArray[np.float64],  # IN  (n,)
-    sums: NDArray[np.float64],  # INOUT (k, channels)
-    masses: NDArray[np.float64],  # INOUT (k,)
-) -> None:
-    """Add up the rows of every label by their weights."""
-    for i in range(nearest.size):
-        label = nearest[i]
-        if label >= 0:
-            masses[label] += weights[i]
-            for band in range(sums.shape[1]):
-                sums[label, band] += weights[i] * np.float64(rows[i, band])

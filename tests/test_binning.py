@@ -57,7 +57,7 @@ def test_bins_are_those_of_all_pixels_at_once(drawn):
         return
     dtype = np.dtype(np.float32) if scene.dtype == np.float16 else scene.dtype
     grid = Grid.of_range(dtype, rows.min(0).astype(float), rows.max(0).astype(float), common=True)
-    found = count_bins([lazy.astype(dtype)], channels, grid).compute(scheduler="sync")
+    found = count_bins([lazy.astype(dtype)], grid).compute(scheduler="sync")
     expected = BinnedHistogram.create(grid).add(rows.astype(dtype))
     assert found.n_pixels == len(rows)
     assert found.fingerprint == expected.fingerprint
@@ -73,7 +73,7 @@ def test_images_are_looked_at_together(rng):
     apart = [measure_ranges([block], 3).compute() for block in blocks]
     np.testing.assert_array_equal(merge_ranges(*apart), found)
     grid = Grid.of_range(np.dtype(np.float64), *found.T, common=False)
-    assert count_bins(blocks, 3, grid).compute().n_pixels == 1200
+    assert count_bins(blocks, grid).compute().n_pixels == 1200
 
 
 @pytest.mark.parametrize("measure", [measure_ranges, None])
@@ -85,8 +85,6 @@ def test_nothing_is_read_before_it_is_computed(measure):
         fail, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8)
     )
     if measure is None:
-        count_bins(
-            [lazy], 3, Grid.of_range(np.dtype(np.uint8), np.zeros(3), np.ones(3), common=True)
-        )
+        count_bins([lazy], Grid.of_range(np.dtype(np.uint8), np.zeros(3), np.ones(3), common=True))
     else:
         measure_ranges([lazy], 3)

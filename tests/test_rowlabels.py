@@ -66,42 +66,6 @@ def test_no_label_is_reserved_where_nothing_is_masked(channels, way, rng):
     np.testing.assert_array_equal(labels, expected)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 7])
-@pytest.mark.parametrize("dtype", TYPES)
-def test_sums_of_every_label_are_of_the_rows_own_values(dtype, channels, way, rng):
-    rows, taken, centers, factors = scene(rng, dtype, channels)
-    labels, squares = expected_labels(rows, taken, centers, factors)
-    kind = np.float64 if dtype[-2] == "f" else np.int64
-    sums, masses = np.ones((len(centers), channels), kind), np.ones(len(centers), np.int64)
-    inertia = rowlabels.gather_rows(rows, channels, centers, factors, None, sums, masses)
-    np.testing.assert_allclose(inertia, squares.sum())
-    np.testing.assert_array_equal(masses - 1, np.bincount(labels, minlength=len(centers) + 1)[1:])
-    for j in range(len(centers)):
-        own = rows[labels == j + 1, :-1].astype(kind).sum(axis=0)
-        np.testing.assert_allclose(sums[j] - 1, own, rtol=0 if kind is np.int64 else 1e-12)
-
-
-@pytest.mark.parametrize("channels", [2, 6])
-def test_weighted_sums(channels, rng):
-    rows, taken, centers, factors = scene(rng, "<f4", channels)
-    labels, squares = expected_labels(rows, taken, centers, factors)
-    weights = rng.random(len(rows))
-    sums, masses = np.zeros((len(centers), channels)), np.zeros(len(centers))
-    inertia = rowlabels.gather_rows(rows, channels, centers, factors, weights, sums, masses)
-    np.testing.assert_allclose(inertia, weights @ squares)
-    for j in range(len(centers)):
-        own = labels == j + 1
-        np.testing.assert_allclose(masses[j], weights[own].sum())
-        np.testing.assert_allclose(sums[j], weights[own] @ rows[own, :-1].astype(np.float64))
-
-
-def test_sums_of_32_bits_are_exact():
-    rows = np.full((10_000, 5), 2**32 - 1, np.uint32)
-    sums, masses = np.zeros((1, 5), np.int64), np.zeros(1, np.int64)
-    rowlabels.gather_rows(rows, 5, np.zeros((1, 5)), np.ones(5), None, sums, masses)
-    assert sums.tolist() == [[10_000 * (2**32 - 1)] * 5]
-
-
 @pytest.mark.parametrize("channels", [1, 4, 6])
 @pytest.mark.parametrize("dtype", ["u1", "i2", "<f4"])
 def test_tallies_do_not_depend_on_the_order(dtype, channels, rng):
@@ -127,10 +91,9 @@ def test_errors_of_any_size_are_summed_up():
 
 def test_no_rows_are_no_error():
     rows = np.empty((0, 6), np.float32)
-    counts, sums, masses = np.zeros(3, np.int64), np.zeros((2, 6)), np.zeros(2, np.int64)
+    counts = np.zeros(3, np.int64)
     labels = np.empty(0, np.uint8)
     rowlabels.label_rows(rows, 6, np.zeros((2, 6)), np.ones(6), 1, labels)
-    assert rowlabels.gather_rows(rows, 6, np.zeros((2, 6)), np.ones(6), None, sums, masses) == 0
     assert rowlabels.tally_rows(rows, 6, labels, np.zeros((2, 6)), np.ones(6), 1, 1.0, counts) == (
         0,
         0,
