@@ -1,4 +1,7 @@
-"""Rows and centres -> what is nearest to each centre, summed up in one go: no label is kept."""
+"""Rows and centres -> what is nearest to each centre, summed up in one go: no label is kept.
+
+Rows whose nearest centre may soon be another can be told apart.
+"""
 
 from __future__ import annotations
 
@@ -25,30 +28,48 @@ def gather_all(
     centers: Doubles,  # IN  (k, channels), scaled
     factors: Doubles,  # IN  (channels,)
     measured: bool,  # whether to tell the squared distances
+    radii: Doubles,  # IN  (k,) how far each centre may move, or (0,)
     sums: NDArray[Any],  # INOUT (k + 1, channels) of the rows as they are, int64 or float64
     masses: NDArray[np.int64],  # INOUT (k + 1,) the last is of masked rows
-) -> float:
+    aside: NDArray[np.int64],  # OUT (n,) with radii: places of the rows that are set aside
+) -> tuple[float, float, int]:
     """Add every row to the sum of its nearest centre; of equally near ones the lowest index.
 
     Some rows at a time are held against all centres in single precision, a channel beside the
     other, so that the processor takes many of them with each instruction. Where that does not
     settle it, they are held against them in double precision: what comes out is what brute
-    force gives. Returns the sum of the squared distances, 0 where they are not measured.
+    force gives.
+
+    With radii, rows are set aside whose nearest centre could be another once the centres have
+    moved so far. Sums and masses are then twice as long, and the second halves are of these rows.
+
+    Returns the sum of the squared distances, 0 where they are not measured, the same of the rows
+    that are set aside, and the number of these.
     """
     origin, moved, halves, longest, farthest = _move(centers)
     columns = np.zeros((channels, _BATCH), np.float32)
     nearest, lead = np.empty(_BATCH, np.int32), np.empty(_BATCH, np.float32)
+    held = np.empty((moved.shape[0] if radii.size else 2, _BATCH), np.float32)
     room = np.empty((4, _BATCH), np.float32)
-    inertia = 0.0
+    reaches = (radii * (1 + 1e-6)).astype(np.float32)
+    inertias, n_aside, k = np.zeros(2), 0, centers.shape[0]
     for start in range(0, rows.shape[0], _BATCH):
         part = rows[start : start + _BATCH]
         _load(part, factors, origin, columns)
-        _find_nearest(columns, moved, halves, longest, farthest, room, nearest, lead)
+        _find_nearest(columns, moved, halves, longest, farthest, held, room, nearest, lead)
+        if radii.size:
+            _find_unsettled(columns, held, reaches, nearest, room)
         _settle(part, channels, centers, factors, lead, nearest)
+        if radii.size:
+            for i in range(part.shape[0]):
+                is_aside = room[0, i] != 0 and nearest[i] < k
+                aside[n_aside] = start + i
+                n_aside += is_aside
+                nearest[i] += (k + 1) * is_aside
         _add(part, nearest, sums, masses)
         if measured:
-            inertia += _measure(part, centers, factors, nearest)
-    return inertia
+            _measure(part, centers, factors, nearest, inertias)
+    return inertias[0], inertias[1], n_aside
 
 
 @jit
@@ -96,7 +117,8 @@ def _find_nearest(
     halves: Singles,  # IN  (k,) half of their squared lengths
     longest: Any,  # the greatest of these
     farthest: Any,  # the greatest value of a centre
-    room: Singles,  # (4, n)
+    held: Singles,  # OUT (k, n) what is compared, or (2, n) where nobody wants it
+    room: Singles,  # OUT (4, n) the least of it, the second, |x| or more, what rounding can hide
     nearest: NDArray[np.int32],  # OUT (n,)
     lead: Singles,  # OUT (n,) above 0 where that is certain
 ) -> None:
@@ -108,12 +130,13 @@ def _find_nearest(
     errors of both if the lead is above 0. The last two terms are for the rounding of double
     precision, far out, and for numbers too small to have all their digits.
     """
-    best, second, one, other = room[0], room[1], room[2], room[3]
+    best, second, reach, hidden = room[0], room[1], room[2], room[3]
+    is_kept = held.shape[0] >= moved.shape[0]
     nearest[:], best[:], second[:] = 0, np.inf, np.inf
     for j in range(0, moved.shape[0], 2):
+        one, other = held[j if is_kept else 0], held[j + 1 if is_kept else 1]
         _hold_two(columns, moved[j], moved[j + 1], halves[j], halves[j + 1], one, other)
         _compare(one, other, j, nearest, best, second)
-    reach = one
     reach[:] = 0
     for channel in range(columns.shape[0]):
         column = columns[channel]
@@ -123,8 +146,59 @@ def _find_nearest(
     fine, tiny = np.float32(rounding * 2.0**-27), np.float32(1e-37)
     for i in range(_BATCH):
         r = reach[i]
-        hidden = rounding * (longest + r * farthest) + fine * (r * r) + tiny
-        lead[i] = second[i] - best[i] - hidden
+        hidden[i] = rounding * (longest + r * farthest) + fine * (r * r) + tiny
+        lead[i] = second[i] - best[i] - hidden[i]
+
+
+@jit
+def _find_unsettled(
+    columns: Singles,  # IN  (channels, n) points
+    held: Singles,  # INOUT (k, n) of _find_nearest
+    reaches: Singles,  # IN  (k,) how far each centre may move
+    nearest: NDArray[np.int32],  # IN  (n,)
+    room: Singles,  # INOUT (4, n) of _find_nearest; the first is then 1 for these points, else 0
+) -> None:
+    """Find the points that another centre can take, and those of which that is not certain.
+
+    Centre j can take the point of centre i if ``d_j <= d_i + r_i + r_j``. Squared distances are
+    ``x * x`` and twice what is held; a millionth is what single precision rounds, sixteen times,
+    so that enough remains for whoever compares distances in double precision.
+    """
+    slack, near, square, hidden = room[0], room[1], room[2], room[3]
+    square[:] = 0
+    for channel in range(columns.shape[0]):
+        column = columns[channel]
+        for i in range(_BATCH):
+            square[i] += column[i] * column[i]
+    rounding, more = np.float32((columns.shape[0] + 8) * 2.0**-23), np.float32(1 + 1e-6)
+    for i in range(_BATCH):
+        error = 2 * hidden[i] + rounding * square[i]
+        least = max(square[i] + 2 * slack[i], np.float32(0))  # it is not yet the slack
+        near[i] = more * np.sqrt(least + error)
+        square[i] -= error
+        slack[i] = np.inf
+    for i in range(_BATCH):
+        near[i] += reaches[nearest[i]]
+        held[nearest[i], i] = np.inf
+    for j in range(reaches.size):
+        _compare_reach(held[j], square, near, reaches[j], slack)
+    for i in range(_BATCH):
+        slack[i] = not (slack[i] > 0 and near[i] < np.inf)
+
+
+@jit
+def _compare_reach(
+    own: Singles,  # IN  (n,) of centre j
+    square: Singles,  # IN  (n,)
+    near: Singles,  # IN  (n,)
+    reach: float,
+    slack: Singles,  # INOUT (n,)
+) -> None:
+    """Keep the least of how much farther than that the squared distance is; without a branch."""
+    for i in range(_BATCH):
+        far = (near[i] + reach) * np.float32(1 + 1e-6)
+        beyond = square[i] + 2 * own[i] - far * far
+        slack[i] = beyond if beyond < slack[i] else slack[i]
 
 
 @functools.partial(jit, fastmath={"contract"})
@@ -224,15 +298,45 @@ def _add(
 
 @jit
 def _measure(
-    rows: NDArray[Any], centers: Doubles, factors: Doubles, nearest: NDArray[np.int32]
-) -> float:
-    total = 0.0
+    rows: NDArray[Any],
+    centers: Doubles,
+    factors: Doubles,
+    nearest: NDArray[np.int32],
+    inertias: Doubles,  # INOUT (2,) of rows, and of rows that are set aside
+) -> None:
+    k = centers.shape[0]
     for i in range(rows.shape[0]):
-        label = nearest[i]
-        if label < centers.shape[0]:
+        is_aside = nearest[i] > k
+        label = nearest[i] - (k + 1) * is_aside
+        if label < k:
             d = 0.0
             for channel in range(factors.size):
                 delta = rows[i, channel] * factors[channel] - centers[label, channel]
                 d += delta * delta
-            total += d
-    return total
+            inertias[int(is_aside)] += d
+
+
+@jit
+def find_lifetimes(
+    points: Doubles,  # IN  (n, channels), scaled
+    centers: Doubles,  # IN  (k, channels), scaled
+    radii: Doubles,  # IN  (k,)
+    lifetimes: Doubles,  # OUT (n,)
+) -> None:
+    """Tell how many radii the centres can move before another is nearest to each point."""
+    apart = np.empty(centers.shape[0])
+    for i in range(points.shape[0]):
+        nearest = 0
+        for j in range(centers.shape[0]):
+            d = 0.0
+            for channel in range(centers.shape[1]):
+                delta = points[i, channel] - centers[j, channel]
+                d += delta * delta
+            apart[j] = np.sqrt(d)
+            if apart[j] < apart[nearest]:
+                nearest = j
+        lifetimes[i] = np.inf
+        for j in range(centers.shape[0]):
+            if j != nearest:
+                lifetime = (apart[j] - apart[nearest]) / (radii[j] + radii[nearest])
+                lifetimes[i] = min(lifetimes[i], lifetime)

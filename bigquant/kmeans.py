@@ -70,9 +70,10 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
         "histogram" counts the distinct rows of all blocks in one pass and fits them, weighted.
         More than 131072 rows of up to four features that are more than 8-bit colours are counted
         in half a million bins, with exact sums; that takes one pass more where their type does
-        not tell the range. "lloyd", or "full", iterates over the rows themselves, a pass each,
-        started from centres that are fitted to a sample in a pass before. "auto" is "lloyd" for
-        more rows than that of more than four features without weights, else "histogram".
+        not tell the range. "lloyd", or "full", iterates over the rows themselves, started from
+        centres that are fitted to a sample in a pass before; a pass serves many iterations.
+        "auto" is "lloyd" for more rows than that of more than four features without weights,
+        else "histogram".
         "dask-ml" runs upstream's own fit on the blocks, as float32 and with `tol` scaled as
         above: many passes, for comparison.
     n_init : "auto" or int
@@ -199,7 +200,7 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
             if not np.isfinite(ranges).all():
                 raise InputError(_NOT_FINITE)
             grid = Grid.of_range(rows.dtype, *ranges.T, common=True)
-        histogram = persist(count_bins([rows], n_features, grid))
+        histogram = persist(count_bins([rows], grid))
         with released(histogram):
             _refuse_masked(rows, compute(histogram.n_pixels)[0])
             self.fit_histogram(histogram)

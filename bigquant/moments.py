@@ -5,7 +5,7 @@ Exact sums do not depend on the order of addition, so neither do the centres of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,16 +64,48 @@ class Moments:
         exact : bool
             Whether they are whole numbers of at most 32 bits.
         """
+        return cls.split(pixels, channels, centers, factors, exact=exact, radii=np.empty(0))[0]
+
+    @classmethod
+    def split(
+        cls,
+        pixels: NDArray[Any],
+        channels: int,
+        centers: Floats,
+        factors: Floats,
+        *,
+        exact: bool,
+        radii: Floats,
+    ) -> tuple[Moments, Moments, NDArray[Any]]:
+        """Sum up a block, apart the rows that another centre may soon be nearest to.
+
+        The parameters are those of `of_block`, and how far each centre may move, in scaled units,
+        (k,), or (0,) where no rows are to be set apart.
+
+        Returns
+        -------
+        settled, unsettled : Moments
+        rows : ndarray, (m, channels)
+            Those that the second is of.
+        """
         rows = np.ascontiguousarray(pixels).reshape(-1, pixels.shape[-1])
         if exact:
             rows = rows.astype(_SIGNED.get(rows.dtype, rows.dtype), copy=False)
         elif rows.dtype not in (np.float32, np.float64):
             rows = rows.astype(np.float32 if rows.dtype == np.float16 else np.float64)
-        k = len(centers)
-        masses = np.zeros(k + 1, np.int64)
-        sums = np.zeros((k + 1, channels), np.int64 if exact else np.float64)
-        inertia = gather_all(rows, channels, centers, factors, not exact, sums, masses)
-        return cls._normal(masses[:k], sums[:k], np.zeros(centers.shape, np.int64), inertia)
+        k, halves = len(centers), 2 if radii.size else 1
+        masses = np.zeros(halves * (k + 1), np.int64)
+        sums = np.zeros((len(masses), channels), np.int64 if exact else np.float64)
+        aside = np.empty(len(rows) + 1 if radii.size else 0, np.int64)
+        inertia, inertia_aside, n_aside = gather_all(
+            rows, channels, centers, factors, not exact, radii, sums, masses, aside
+        )
+        empty = np.zeros(centers.shape, np.int64)
+        settled = cls._normal(masses[:k], sums[:k], empty, inertia)
+        if not radii.size:
+            return settled, cls(empty[:, 0], np.zeros_like(sums[:k]), empty, 0.0), rows[:0]
+        unsettled = cls._normal(masses[k + 1 : -1], sums[k + 1 : -1], empty, inertia_aside)
+        return settled, unsettled, rows[aside[:n_aside], :channels]
 
     @classmethod
     def _normal(
@@ -95,6 +127,15 @@ class Moments:
             self.carries + other.carries,
             self.inertia + other.inertia,
         )
+
+    def around(self, centers: Floats, moved: Floats, factors: Floats) -> Moments:
+        """Tell the same of these pixels where their centres, scaled, have moved."""
+        if self.sums.dtype == np.int64:
+            return self
+        steps, masses = moved - centers, self.masses[:, None]
+        offsets = self.sums * factors - masses * centers
+        change = float((masses * steps**2 - 2 * steps * offsets).sum())
+        return replace(self, inertia=self.inertia + change)
 
     @property
     def means(self) -> Floats:

@@ -1,8 +1,8 @@
-"""Lloyd's iteration over the pixels themselves: each iteration is a pass over all blocks.
+"""Lloyd's iteration over the pixels themselves, in passes over all blocks.
 
 It starts from centres that are fitted to a sample, so a handful of passes does, or from those
-it is given. The centres of whole numbers are the same bits for any chunks and any number of
-workers.
+it is given; while these move little, many iterations are made of one pass. The centres of whole
+numbers are the same bits for any chunks and any number of workers.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bigquant.nearest import assign
 from bigquant.parallel_fit import plan_fit
 from bigquant.planes import map_pixels
 from bigquant.samplecounts import Sample, SampleCounter
+from bigquant.settled import Gatherer, gathering
 from bigquant.watch import compute
 
 Floats = NDArray[np.float64]
@@ -35,6 +36,8 @@ Floats = NDArray[np.float64]
 #: Passes from a start that is fitted to the sample end once one lowers the inertia by no more
 #: than this part of it.
 _GAIN = 2e-4
+#: Sampled rows that tell how many may change their centre.
+_SOME = 1 << 12
 _log = logging.getLogger(__name__)
 
 
@@ -58,6 +61,8 @@ class _Facts(NamedTuple):
     squares: tuple[int, ...] | None  # None where sums are not exact
     variance: float  # of scaled values, mean over the bands
     n_centers: int
+    points: ColorHistogram  # some scaled pixels
+    rounding: Floats  # (channels,) shift of a centre that rounding makes
 
 
 def sample_blocks(blocks: Sequence[da.Array], channels: int, seed: int) -> Delayed:
@@ -167,7 +172,11 @@ def _find_facts(sample: Sample, factors: Floats, n_clusters: int, kept: Floats) 
     check_reach(*sample.ranges.T)
     squares = sample.squares if sample.is_exact else None
     n_centers = sample.n_centers(n_clusters, kept)
-    return _Facts(sample.n_pixels, squares, sample.variance(factors), n_centers)
+    points = sample.scaled(factors)
+    every = max(1, points.n_colors // _SOME)
+    some = ColorHistogram(points.colors[::every].copy(), points.counts[::every])
+    rounding = (squares is None) * 1e-14 * np.abs(sample.ranges).max(axis=1)
+    return _Facts(sample.n_pixels, squares, sample.variance(factors), n_centers, some, rounding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,22 +200,41 @@ class _Passes:
         Or until the inertia falls by less than `gain` times itself. A pass tells the inertia of
         the centres that it starts from. These are returned, so no pass has to follow the last.
         """
+        exact = known.squares is not None
+        with gathering(
+            self.blocks,
+            self.channels,
+            self.factors,
+            exact=exact,
+            points=known.points,
+            n_pixels=known.n_pixels,
+        ) as gatherer:
+            return self._iterate(gatherer, known, centers, max_iter, limit, gain)
+
+    def _iterate(
+        self,
+        gatherer: Gatherer,
+        known: _Facts,
+        centers: Floats,
+        max_iter: int,
+        limit: float,
+        gain: float,
+    ) -> PassFit:
         before, n_iter = np.inf, 0
         while True:
-            exact = known.squares is not None
-            scaled = centers * self.factors
-            found = gather_blocks(self.blocks, self.channels, scaled, self.factors, exact=exact)
+            found = gatherer.gather(centers * self.factors)
             inertia = found.inertia
             if known.squares is not None:
                 inertia = found.exact_inertia(known.squares, centers, self.factors)
-            _log.info("pass %d: MSE %.6g", n_iter + 1, inertia / known.n_pixels)
+            _log.info("iteration %d: MSE %.6g", n_iter + 1, inertia / known.n_pixels)
             if n_iter == max_iter:
                 break
             n_iter += 1
             moved, has_empty = self._moved(found, centers)
             shift = (((moved - centers) * self.factors) ** 2).sum()
-            is_settled = shift <= limit or before - inertia < gain * inertia
-            if is_settled and not has_empty:
+            is_still = bool((np.abs(moved - centers) <= known.rounding).all())
+            is_settled = shift <= limit or (gain > 0 and before - inertia < gain * inertia)
+            if (is_settled or is_still) and not has_empty:
                 break
             before, centers = inertia, moved
         return PassFit(centers, inertia, n_iter, found.masses)

@@ -67,11 +67,17 @@ def compute(*collections: Any) -> tuple[Any, ...]:
 
 def persist(collection: Any) -> Any:
     """Persist a Dask collection as its own method does; what it raises shows when it is used."""
+    return persist_all([collection])[0]
+
+
+def persist_all(collections: list[Any]) -> list[Any]:
+    """Persist Dask collections together, as `persist` does one."""
     client = computing_client()
     if client is None:
-        return collection.persist()
+        return list(dask.persist(*collections))
     with _explained(client), dask.config.set({_BIG: _NEVER}):
-        return client.persist(collection, retries=_RETRIES)
+        found: list[Any] = client.persist(collections, retries=_RETRIES)
+        return found
 
 
 @contextmanager

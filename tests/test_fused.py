@@ -13,7 +13,10 @@ def gathered(rows, channels, centers, factors):
     k = len(centers)
     sums = np.zeros((k + 1, channels), np.float64 if rows.dtype.kind == "f" else np.int64)
     masses = np.zeros(k + 1, np.int64)
-    inertia = gather_all(rows, channels, centers, factors, True, sums, masses)
+    none = np.empty(0, np.int64)
+    inertia, *_ = gather_all(
+        rows, channels, centers, factors, True, np.empty(0), sums, masses, none
+    )
     assert masses.sum() == len(rows)
     return inertia, sums[:k], masses[:k]
 
@@ -53,7 +56,9 @@ def test_what_is_added_up_stays_there(rng):
     whole = gathered(rows, 5, centers, factors)
     sums, masses = np.zeros((5, 5), np.int64), np.zeros(5, np.int64)
     for part in (rows[:123], rows[123:]):
-        assert gather_all(part, 5, centers, factors, False, sums, masses) == 0
+        none = np.empty(0, np.int64)
+        found = gather_all(part, 5, centers, factors, False, np.empty(0), sums, masses, none)
+        assert found == (0, 0, 0)
     np.testing.assert_array_equal(sums[:4], whole[1])
     np.testing.assert_array_equal(masses[:4], whole[2])
 
