@@ -314,13 +314,17 @@ def image_rows(image: da.Array, channels: int) -> da.Array:
     """Plan the pixels of an image (y, x, channel) as rows (n, channels), block by block.
 
     The rows keep the order of the blocks, not of the pixels, so that no block is cut.
-    Transparent pixels are left out, which takes a pass over the image to count them.
+    Pixels that are transparent, or no finite numbers, are left out where there can be such, which
+    takes a pass over the image to count them.
     """
     blocks = [image.blocks[i] for i in np.ndindex(image.numblocks)]
     rows = da.concatenate([block.reshape(-1, image.shape[2]) for block in blocks])
-    if image.shape[2] > channels:
-        rows = rows[rows[:, -1] > 0][:, :channels].compute_chunk_sizes()
-    return rows
+    has_alpha, is_float = image.shape[2] > channels, image.dtype.kind == "f"
+    if has_alpha:
+        rows = rows[rows[:, -1] > 0][:, :channels]
+    if is_float:
+        rows = rows[da.isfinite(rows).all(axis=1)]
+    return rows.compute_chunk_sizes() if has_alpha or is_float else rows
 
 
 def _refuse_masked(rows: da.Array, n_pixels: int) -> None:

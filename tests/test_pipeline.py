@@ -171,6 +171,17 @@ def test_dask_mls_own_fit_leaves_transparent_pixels_out(china):
     assert not ((result.palette.colors[:, 0] > 200) & (result.palette.colors[:, 1] < 60)).any()
 
 
+def test_dask_mls_own_fit_leaves_pixels_out_that_are_no_numbers(rng):
+    image = rng.normal(0, 1, (60, 80, 3)).astype(np.float32)
+    image[:20, :, 1] = np.nan
+    lazy = da.from_array(image, chunks=(25, 40, 3))
+    own = bigquant.quantize(lazy, 4, algorithm="dask-ml")
+    default = bigquant.quantize(lazy, 4)
+    assert (own.labels[:20] == 0).all().compute()
+    assert own.measure().n_pixels == 40 * 80
+    assert own.measure().mse == pytest.approx(default.measure().mse, 0.05)
+
+
 @pytest.mark.parametrize("k", [0, -1, 65536, 2.5, True, "8"])
 def test_k_out_of_range_is_refused(china, k):
     with pytest.raises(InputError, match="1 to 65535"):
