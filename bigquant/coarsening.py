@@ -10,8 +10,9 @@ from bigquant.bintree import BinTree
 from bigquant.colorcounts import ColorHistogram
 from bigquant.colortree import ColorTree
 from bigquant.pointsets import Cubes, Floats, Points, PointSet, TreeColors, TreePoints
+from bigquant.spacecounts import SpaceHistogram
 
-Histogram = ColorHistogram | BinnedHistogram
+Histogram = ColorHistogram | BinnedHistogram | SpaceHistogram
 
 #: Depths of a tree that are levels; bits per channel of the bins of other points, and up to
 #: how many points there are none.
@@ -24,7 +25,7 @@ def levels_of(histogram: Histogram) -> list[PointSet]:
     """List the levels that a fit climbs: means of coarse bins, of finer bins, all colours."""
     levels: list[PointSet] = []
     everything: PointSet
-    if isinstance(histogram, BinnedHistogram):
+    if isinstance(histogram, BinnedHistogram | SpaceHistogram):
         boxes = histogram.tree
         levels = [_boxes(boxes, boxes.depths == depth) for depth in range(boxes.n_depths)]
         everything = TreePoints(boxes)

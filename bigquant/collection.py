@@ -91,6 +91,7 @@ def quantize_files(
     keep: Any = None,
     algorithm: str = "auto",
     scale: str = "none",
+    space: str = "srgb",
     random_state: int | None = 0,
 ) -> Outcome:
     """Fit one palette to all inputs of a job, and write each in its colours.
@@ -102,7 +103,8 @@ def quantize_files(
     if kept.palette:
         results = [plan_result(image, kept.palette, {}) for image in alike(images)]
         return _write_all(job, dict(zip(names, results, strict=True)), failures, kept)
-    choices = {"quality": quality, "keep": keep, "algorithm": algorithm, "scale": scale}
+    choices = {"quality": quality, "keep": keep, "algorithm": algorithm}
+    choices |= {"scale": scale, "space": space}
     results, unread = quantize_images(images, k, random_state=random_state, **choices)
     failures |= {names[number]: error for number, error in unread.items()}
     if job.strict and unread:

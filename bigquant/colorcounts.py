@@ -20,6 +20,7 @@ from bigquant import kernels, tablecounts
 from bigquant.bands import channel_names, css_colors
 from bigquant.colortree import ColorTree
 from bigquant.errors import BigquantError, InputError
+from bigquant.nearcolors import label_colors
 from bigquant.nearest import assign
 from bigquant.notebook import facts_html, swatches_html
 from bigquant.percentiles import weighted_percentiles
@@ -271,7 +272,8 @@ class ColorHistogram:
         if palette is not None:
             if palette.colors.shape[1] != len(names):
                 raise InputError("the palette has other channels than the histogram")
-            labels, _ = assign(self.colors, palette.colors.astype(np.float64))
+            labels = np.empty(self.n_colors, np.int32)
+            label_colors(self.colors, palette.colors, palette.space, 0, labels)
             frame["cluster"] = labels + palette.first_label
             shown = palette.colors[labels]
         return frame.assign(color=pd.Series(css_colors(shown), dtype=str))

@@ -49,6 +49,7 @@ def apply(palette_file: str, names: tuple[str, ...], **chosen: Any) -> None:
 
 def _describe(palette: Any) -> dict[str, Any]:
     return {
+        **({} if palette.space == "srgb" else {"space": palette.space}),
         "k": palette.k,
         "used_colors": int((palette.counts > 0).sum()),
         "counts": palette.counts.tolist(),

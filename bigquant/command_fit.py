@@ -56,6 +56,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
     "dask-ml's own k-means.",
 )
 @options.scale
+@options.space
 @click.option(
     "--columns",
     metavar="A,B,C",
@@ -75,6 +76,7 @@ def fit(
     keep: str | None,
     algorithm: str,
     scale: str,
+    space: str,
     columns: list[str] | None,
     seed: int,
     **chosen: Any,
@@ -107,6 +109,7 @@ def fit(
         "keep": kept,
         "algorithm": algorithm,
         "scale": scale,
+        "space": space,
         "random_state": seed,
     }
     filejob.run(
@@ -124,6 +127,7 @@ def _describe(palette: Any) -> dict[str, Any]:
     told = ("distinct_colors", "bins", "sampled_pixels", "binning_bound")
     return {
         **{name: palette.fit[name] for name in told if name in palette.fit},
+        **({} if palette.space == "srgb" else {"space": palette.space}),
         "k": palette.k,
         "mse": palette.mse,
         "psnr": palette.as_json()["psnr"],

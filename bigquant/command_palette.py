@@ -62,7 +62,8 @@ def _show(palette: Any) -> None:
     counted = palette.n_pixels > 0
     about = f" of {palette.n_pixels} pixels" if counted else ""
     error = f", {palette.psnr:.2f} dB (MSE {palette.mse:.2f})" if palette.inertia else ""
-    console.print(f"{_count(palette)}{about}{error}")
+    space = "" if palette.space == "srgb" else f", nearest in {palette.space}"
+    console.print(f"{_count(palette)}{about}{error}{space}")
     width = 15 if with_swatches else 7
     console.print(f"label  {'color':<{width}}{'  share' if counted else ''}".rstrip())
     if palette.first_label:

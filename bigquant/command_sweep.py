@@ -70,6 +70,7 @@ def _bounds(part: str) -> tuple[int, int, int]:
     "--keep", metavar="COLORS", help="Colours that are in every palette, e.g. '#ffffff,black'."
 )
 @options.scale
+@options.space
 @options.seed
 @options.reading
 @options.cluster
@@ -82,6 +83,7 @@ def sweep(
     outputs: tuple[str, ...],
     keep: str | None,
     scale: str,
+    space: str,
     seed: int,
     overwrite: bool,
     quiet: bool,
@@ -115,7 +117,8 @@ def sweep(
         stage_progress(client, quiet=quiet),
     ):
         ensure_ready(client, inputs, images, [], reading)
-        found = sweep_images(images, ks, keep=kept, scale=scale, random_state=seed)
+        chosen = {"keep": kept, "scale": scale, "space": space, "random_state": seed}
+        found = sweep_images(images, ks, **chosen)
         write_files(found, targets, overwrite)
     with printing(f"{' and '.join(targets)} {'is' if len(targets) == 1 else 'are'} complete"):
         if as_json:

@@ -19,6 +19,7 @@ from bigquant.array_reader import type_range
 from bigquant.bincounts import BinnedHistogram
 from bigquant.bingrid import Grid
 from bigquant.binning import count_block, measure_ranges
+from bigquant.colorspace import points_of
 from bigquant.display import PERCENTILES, Display, choose_display
 from bigquant.errors import BigquantError, InputError
 from bigquant.histogram import ColorCounter, Counter, count_images, survey_images
@@ -26,6 +27,7 @@ from bigquant.image import Image
 from bigquant.kept import in_channels
 from bigquant.rowscan import merge_ranges
 from bigquant.samplecounts import SampleCounter
+from bigquant.spacecounts import SpaceHistogram
 from bigquant.watch import compute, released
 from bigquant.ways import BINNED, HISTOGRAM, LLOYD, choose_way, needs_range
 
@@ -51,6 +53,8 @@ class Rule:
         What the values of each band are multiplied by before distances are taken.
     ranges : ndarray, (channels, 2), float64
         Least and greatest value of each band.
+    space : {"srgb", "linear", "oklab", "lab"}
+        Where distances are measured.
     """
 
     first_label: int
@@ -59,6 +63,7 @@ class Rule:
     scale: str
     factors: NDArray[np.float64]
     ranges: NDArray[np.float64]
+    space: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +105,25 @@ class Counted:
     @functools.cached_property
     def scaled(self) -> Delayed:
         """The histogram as distances see it."""
+        if self.rule.space != "srgb":
+            see = dask.delayed(SpaceHistogram, pure=False, traverse=False)
+            return see(self.histogram, self.rule.space)
         if self.rule.scale == "none" and self.way != LLOYD:
             return self.histogram
         scale = dask.delayed(_scaled, pure=False, traverse=False)
         return scale(self.histogram, self.rule.factors)
+
+    @property
+    def described(self) -> Delayed:
+        """The histogram that palettes are made of: in the image's units, but in its space."""
+        return self.histogram if self.rule.space == "srgb" else self.scaled
+
+    @property
+    def kept_points(self) -> NDArray[np.float64]:
+        """The kept colours where the fit sees them."""
+        if self.rule.space == "srgb":
+            return self.kept.astype(np.float64)
+        return points_of(self.kept, self.rule.space)
 
     def n_centers(self, k: int) -> int:
         """Tell how many colours a palette of k can have."""
@@ -123,6 +143,7 @@ def counting(
     *,
     algorithm: str = "auto",
     scale: str = "none",
+    space: str = "srgb",
     seed: int = 0,
 ) -> Iterator[Counted]:
     """Count the colours of images, (y, x, channel) of one type, in one pass over all of them.
@@ -135,7 +156,7 @@ def counting(
     images : sequence of Image
         Of `parameters.alike`.
     kept : ndarray, (m, 3), uint8
-    algorithm, scale : str
+    algorithm, scale, space : str
         As for `quantize`.
     seed : int
         Of the sample, where one is taken.
@@ -161,7 +182,7 @@ def counting(
     failures |= {numbers[place]: error for place, error in unread.items()}
     readable = [image for place, image in enumerate(chosen) if place not in unread]
     with released(found):
-        yield _counted(readable, way, kept, scale, found, failures, start)
+        yield _counted(readable, way, kept, scale, space, found, failures, start)
 
 
 def _counted(
@@ -169,6 +190,7 @@ def _counted(
     way: str,
     kept: NDArray[np.uint8],
     scale: str,
+    space: str,
     found: Delayed,
     failures: Mapping[int, BigquantError],
     start: float,
@@ -194,7 +216,7 @@ def _counted(
         valid_range=_declared_range(images[0]),
     )
     first_label = int(any(image.has_nodata for image in images))
-    rule = Rule(first_label, len(kept), display, scale, factors, ranges)
+    rule = Rule(first_label, len(kept), display, scale, factors, ranges, space)
     return Counted(images, way, histogram, n_colors, kept, rule, failures, seconds, thumbnail)
 
 

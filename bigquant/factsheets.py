@@ -69,6 +69,7 @@ def _palette_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         colors = f"{facts['k']}, {facts['used_colors']} of them used"
     return {
         "colors": colors,
+        "space": facts.get("space"),
         "PSNR": _error_words(facts),
         "seconds": f"{sum(seconds.values()):.1f} ({stages})",
     }

@@ -16,16 +16,19 @@ from dask.delayed import Delayed
 from numpy.typing import NDArray
 
 from bigquant.bincounts import BinnedHistogram
+from bigquant.colorspace import centers_of
 from bigquant.counting import Counted, Rule
 from bigquant.errors import BigquantError
 from bigquant.iteration import Fit
 from bigquant.metrics import ciede2000, find_knee
+from bigquant.nearcolors import label_colors
 from bigquant.nearest import assign
 from bigquant.palette import Palette
 from bigquant.palette_fit import in_scale
 from bigquant.parallel_fit import plan_fit
 from bigquant.passes import fit_lloyd
 from bigquant.samplecounts import Sample
+from bigquant.spacecounts import SpaceHistogram
 from bigquant.watch import compute
 from bigquant.ways import BINNED, HISTOGRAM, LLOYD
 
@@ -57,7 +60,7 @@ def fit_palette(
         palette = _fit_pixels(counted, k, n_init, random_state)
     else:
         centers = _fit_counts(counted, k, algorithm, n_init, random_state)
-        planned = dask.delayed(make_palette, pure=False)(counted.histogram, centers, counted.rule)
+        planned = dask.delayed(make_palette, pure=False)(counted.described, centers, counted.rule)
         palette = compute(planned)[0]
     return _with_facts(counted, palette, algorithm, random_state)
 
@@ -74,8 +77,8 @@ def _fit_counts(
         rows = [image_rows(image, image.channels) for image in counted.images]
         model.fit(da.concatenate(rows))
         return model.cluster_centers_
-    model.fit_histogram(counted.scaled, counted.kept.astype(np.float64))
-    return model.cluster_centers_ / counted.rule.factors
+    model.fit_histogram(counted.scaled, counted.kept_points)
+    return model.cluster_centers_ / counted.rule.factors  # all 1 in a space of points
 
 
 def _fit_pixels(counted: Counted, k: int, n_init: Any, random_state: int | None) -> Palette:
@@ -198,12 +201,12 @@ class _Chain:
 
     def plan(self, k: int) -> tuple[Delayed, Delayed]:
         """Plan a fit after the last, and its palette."""
-        counted, kept = self.counted, self.counted.kept.astype(np.float64)
+        counted, kept = self.counted, self.counted.kept_points
         fit = plan_fit(
             counted.scaled, k, "k-means++", self.n_init, _MAX_ITER, _TOL, self.seed, kept,
             before=self.last[0],
         )  # fmt: skip
-        palette = dask.delayed(_palette_after)(counted.histogram, fit, counted.rule, self.last[1])
+        palette = dask.delayed(_palette_after)(counted.described, fit, counted.rule, self.last[1])
         self.last = fit, palette
         return self.last
 
@@ -226,8 +229,9 @@ def seed_of(random_state: int | None) -> int:
 def make_palette(histogram: Any, centers: NDArray[np.float64], rule: Rule) -> Palette:
     """Make the palette of fitted centres, where what was counted lies.
 
-    Of bins its pixels and error are those of the pixels each in its bin's colour, and what that
-    costs at most is told; of a sample nothing of all pixels is known.
+    Centres are in the image's units, or points where the histogram is that of a space. Of bins
+    its pixels and error are those of the pixels each in its bin's colour, and what that costs at
+    most is told; of a sample nothing of all pixels is known.
     """
     if isinstance(histogram, Sample):
         masses = histogram.gather_masses(centers)
@@ -236,6 +240,8 @@ def make_palette(histogram: Any, centers: NDArray[np.float64], rule: Rule) -> Pa
             display=rule.display,
         )
         return palette.bare()
+    if isinstance(histogram, SpaceHistogram):
+        centers = centers_of(centers, histogram.space, len(rule.factors))
     palette = Palette.from_fit(
         histogram,
         centers,
@@ -253,7 +259,12 @@ def make_palette(histogram: Any, centers: NDArray[np.float64], rule: Rule) -> Pa
 
 
 def _palette_after(histogram: Any, fit: Fit, rule: Rule, before: Palette | None) -> Palette:
-    """Make a palette whose error is no more than that of one of fewer colours."""
+    """Make a palette whose error is no more than that of one of fewer colours.
+
+    In another space than sRGB that holds of the fit's own error, not of that in 8-bit values.
+    """
+    if rule.space != "srgb":
+        return make_palette(histogram, fit.centers, rule)
     palette = make_palette(histogram, fit.centers / rule.factors, rule)
     if before is None or palette.inertia <= before.inertia:
         return palette
@@ -280,7 +291,11 @@ def _values_of(histogram: Any) -> tuple[NDArray[Any], NDArray[Any]]:
 def _mean_difference(seen: tuple[NDArray[Any], NDArray[Any]], palette: Palette) -> float:
     """Average how different sampled colours look from their colours in a palette, as shown."""
     values, weights = seen
-    labels, _ = assign(values * palette.factors, palette.colors * palette.factors)
+    if palette.space == "srgb":
+        labels, _ = assign(values * palette.factors, palette.colors * palette.factors)
+    else:
+        labels = np.empty(len(values), np.int32)
+        label_colors(values, palette.colors, palette.space, 0, labels)
     shown = palette.display.rgb(values)
     apart = ciede2000(shown, palette.display.rgb(palette.colors)[labels])
     return float(np.average(apart, weights=weights))

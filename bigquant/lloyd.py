@@ -60,8 +60,9 @@ def fit(
 
     Parameters
     ----------
-    histogram : ColorHistogram or BinnedHistogram
-        Distinct colours and their counts or weights; or bins, in whose scaled units centres are.
+    histogram : ColorHistogram, BinnedHistogram or SpaceHistogram
+        Distinct colours and their counts or weights; or bins, in whose scaled units centres are;
+        or points of a space, which centres are, too.
     n_clusters : int
         At least 1, kept colours among them; where there are fewer colours, as many centres
         are fitted.

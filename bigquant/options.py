@@ -61,6 +61,14 @@ scale = click.option(
     show_default=True,
     help="For bands of different units: measure each by its range, or its standard deviation.",
 )
+space = click.option(
+    "--space",
+    type=click.Choice(["srgb", "linear", "oklab", "lab"]),
+    default="srgb",
+    show_default=True,
+    help="Where colours are compared: as they are stored, by their light, or as people see them; "
+    "of 8-bit gray or RGB.",
+)
 quiet = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary.")
 
 

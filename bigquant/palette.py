@@ -26,6 +26,7 @@ from bigquant.palette_fit import (
     measure_colors,
     ranges_of,
     settle,
+    space_of,
 )
 from bigquant.palette_model import naming
 from bigquant.palette_values import MAX_COLORS, PaletteValues, fields_of_bytes, label_dtype
@@ -78,8 +79,8 @@ class Palette(PaletteValues):
 
         Parameters
         ----------
-        histogram : ColorHistogram or BinnedHistogram
-            The image's.
+        histogram : ColorHistogram, BinnedHistogram or SpaceHistogram
+            The image's; the last one tells the palette's space.
         centers : ndarray, (k, channels), float64
             In any order, in the image's own units.
         first_label : {0, 1}
@@ -104,9 +105,12 @@ class Palette(PaletteValues):
         masses = count_pixels(counted, centers, factors)
         options: Any = {"display": display, "scale": scale, "factors": factors}
         palette = cls.from_centers(centers, masses, dtype, ranges, first_label, **options)
+        space = space_of(histogram)
         counts, inertia = measure_colors(counted, palette.colors, factors)
         facts = {"fingerprint": histogram.fingerprint}
-        return replace(palette, counts=counts.astype(np.uint64), inertia=inertia, fit=facts)
+        return replace(
+            palette, counts=counts.astype(np.uint64), inertia=inertia, space=space, fit=facts
+        )
 
     @classmethod
     def from_centers(

@@ -9,24 +9,31 @@ from numpy.typing import NDArray
 
 from bigquant.bincounts import BinnedHistogram
 from bigquant.colorcounts import ColorHistogram
+from bigquant.colorspace import points_of_centers
 from bigquant.nearest import assign
 from bigquant.rounding import round_to
+from bigquant.spacecounts import SpaceHistogram
 
-#: What has counted pixels: each colour, or those in a bin.
-Histogram = ColorHistogram | BinnedHistogram
+#: What has counted pixels: each colour, or those in a bin, or each colour seen in a space.
+Histogram = ColorHistogram | BinnedHistogram | SpaceHistogram
 
 
 def dtype_of(histogram: Histogram) -> np.dtype[Any]:
     """Tell the type of the pixels that were counted."""
-    return histogram.colors.dtype if isinstance(histogram, ColorHistogram) else histogram.grid.dtype
+    if isinstance(histogram, BinnedHistogram):
+        return histogram.grid.dtype
+    counted = histogram.counted if isinstance(histogram, SpaceHistogram) else histogram
+    return counted.colors.dtype
 
 
 def ranges_of(histogram: Histogram) -> NDArray[np.float64]:
     """Tell the least and the greatest value of each band, (c, 2)."""
-    if not isinstance(histogram, ColorHistogram):
-        return histogram.ranges
-    colors = histogram.colors
-    return np.column_stack([colors.min(axis=0), colors.max(axis=0)]).astype(np.float64)
+    return (histogram.counted if isinstance(histogram, SpaceHistogram) else histogram).ranges
+
+
+def space_of(histogram: Histogram) -> str:
+    """Tell the space that distances are measured in."""
+    return histogram.space if isinstance(histogram, SpaceHistogram) else "srgb"
 
 
 def settle(
@@ -52,7 +59,7 @@ def settle(
 
 def in_scale(histogram: Histogram, factors: NDArray[np.float64]) -> Histogram:
     """Take a histogram whose distances are measured as factors have it, where it has bins."""
-    if isinstance(histogram, ColorHistogram) or np.array_equal(histogram.factors, factors):
+    if not isinstance(histogram, BinnedHistogram) or np.array_equal(histogram.factors, factors):
         return histogram  # with what has been made of it already
     return histogram.scaled(factors)
 
@@ -63,7 +70,9 @@ def count_pixels(
     factors: NDArray[np.float64],
 ) -> NDArray[np.int64]:
     """Count the pixels that are nearest to each centre; the histogram is one of `in_scale`."""
-    if not isinstance(histogram, ColorHistogram):
+    if isinstance(histogram, SpaceHistogram):
+        return histogram.gather_masses(points_of_centers(centers, histogram.space))
+    if isinstance(histogram, BinnedHistogram):
         return histogram.tree.gather(centers * factors)[0].astype(np.int64)
     if _is_of_bytes(histogram, factors):
         return histogram.gather(centers)[:, 0]
@@ -76,9 +85,12 @@ def measure_colors(
     """Count the pixels nearest to each colour, and sum up their squared distances.
 
     The sum is a whole number, and exact, where pixels are bytes or single whole numbers and no
-    factor is applied. The histogram is one of `in_scale`.
+    factor is applied; it is of the bytes themselves also where another space tells what is
+    nearest. The histogram is one of `in_scale`.
     """
-    if not isinstance(histogram, ColorHistogram):
+    if isinstance(histogram, SpaceHistogram):
+        return histogram.measure(colors)
+    if isinstance(histogram, BinnedHistogram):
         masses, _, inertia = histogram.tree.gather(colors * factors)
         return masses.astype(np.int64), float(inertia)
     if not _is_of_bytes(histogram, factors):

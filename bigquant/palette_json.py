@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigquant.colorspace import SPACES
 from bigquant.display import Display
 from bigquant.errors import InputError
 from bigquant.palette_values import MAX_COLORS, PaletteValues, fields_of_bytes
@@ -47,7 +48,7 @@ def describe(palette: PaletteValues) -> dict[str, Any]:
     psnr = palette.psnr
     return {
         "bigquant_palette": SCHEMA,
-        "space": "srgb" if is_plain and palette.scale == "none" else "image",
+        "space": palette.space if is_plain and palette.scale == "none" else "image",
         "dtype": palette.dtype.name,
         "k": palette.k,
         "first_label": palette.first_label,
@@ -128,6 +129,7 @@ def read_fields(model: Mapping[str, Any]) -> dict[str, Any]:
         "first_label": model["first_label"],
         "inertia": model["inertia"],
         "scale": scale,
+        "space": "srgb" if is_old or model["space"] == "image" else model["space"],
         "fit": model["fit"],
     }
     return fields | (fields_of_bytes(channels) if is_old else _read_bands(model, channels))
@@ -237,6 +239,7 @@ _CHECKS = {
     "dtype": lambda value: isinstance(value, str) and value in _TYPES,
     "display": _is_display,
     "scale": lambda value: isinstance(value, str) and value in _SCALES,
+    "space": lambda value: isinstance(value, str) and value in (*SPACES, "image"),
     "factors": lambda value: _are_numbers(value) and min(value, default=1) > 0,
     "ranges": _are_ranges,
 }

@@ -60,6 +60,9 @@ class PaletteValues:
         Sum over the fitted image's pixels of the squared distance to their colour.
     scale : {"none", "range", "std"}
         What the factors make equal: nothing, the ranges or the standard deviations of bands.
+    space : {"srgb", "linear", "oklab", "lab"}
+        Where distances are measured that tell which colour is nearest; other than "srgb", which
+        is the values as they are, for gray and RGB of bytes only. The error is of the values.
     fit : Mapping
         How the palette was made: algorithm, random_state (the seed), distinct_colors,
         fingerprint (of the colours that were counted), sources (paths of the images),
@@ -75,6 +78,7 @@ class PaletteValues:
     first_label: int = 0
     inertia: int | float = 0
     scale: str = "none"
+    space: str = "srgb"
     fit: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigquant.colorspace import SPACES
 from bigquant.errors import InputError
 from bigquant.image import Image
 from bigquant.kept import read_colors
@@ -160,6 +161,27 @@ def check_way(images: Sequence[Image], scale: str, algorithm: str, wish: str | N
         raise InputError(
             f"{_described(images[0])}: is fitted over its pixels, pass by pass, and {wish} would "
             "take too many: give one k, or choose up to 4 bands (--bands)"
+        )
+
+
+def check_space(images: Sequence[Image], space: str, scale: str, algorithm: str) -> None:
+    """Refuse to measure in another space than the values' own what are no colours of 8 bits."""
+    if space not in SPACES:
+        raise InputError(f"space={space!r}: must be one of {SPACES}")
+    if space == "srgb":
+        return
+    image, remedy = images[0], "leave out --space (space=)"
+    if image.dtype != np.uint8 or image.channels not in (1, 3):
+        raise InputError(
+            f"{_described(image)}: the space {space!r} is one of 8-bit gray or RGB: {remedy}, or "
+            "choose one or three bands (--bands) of 8 bits"
+        )
+    if scale != "none":
+        raise InputError(f"a scale has no meaning in the space {space!r}: {remedy}, or --scale")
+    if algorithm not in ("auto", "histogram"):
+        raise InputError(
+            f"the algorithm {algorithm!r} fits to the values as they are: {remedy}, or use the "
+            "algorithm 'histogram'"
         )
 
 

@@ -27,6 +27,7 @@ from bigquant.parameters import (
     alike,
     check_countable,
     check_kept,
+    check_space,
     check_types,
     check_way,
     choose_k,
@@ -54,6 +55,7 @@ def quantize(
     keep: Any = None,
     algorithm: str = "auto",
     scale: str = "none",
+    space: str = "srgb",
     n_init: str | int = "auto",
     random_state: int | None = 0,
 ) -> Any:
@@ -91,6 +93,11 @@ def quantize(
         What the values of each band are divided by before distances are taken, for bands of
         different units: nothing, the range of the band, or its standard deviation. The error is
         that of scaled values.
+    space : {"srgb", "linear", "oklab", "lab"}
+        Where distances are measured, of 8-bit gray and RGB: between the values as they are, the
+        light that they stand for, or in OKLab or CIELAB (D65), where they are more as people see
+        them. Labels are of the nearest colours in that space, which the palette names and
+        `Palette.apply` goes by; the error is that of the values in any case, and greater.
     n_init : "auto" or int
         Restarts of the fit, the best of which is kept.
     random_state : int or None
@@ -118,6 +125,7 @@ def quantize(
         keep=keep,
         algorithm=algorithm,
         scale=scale,
+        space=space,
         n_init=n_init,
         random_state=random_state,
         stacklevel=3,
@@ -151,6 +159,7 @@ def quantize_images(
     keep: Any = None,
     algorithm: str = "auto",
     scale: str = "none",
+    space: str = "srgb",
     n_init: str | int = "auto",
     random_state: int | None = 0,
     stacklevel: int = 2,
@@ -173,9 +182,9 @@ def quantize_images(
     chosen = "a choice of k" if k == "auto" or quality is not None else None
     check_way(images, scale, algorithm, chosen)
     check_kept(images, kept, scale)
-    with counting(
-        images, kept, algorithm=algorithm, scale=scale, seed=random_state or 0
-    ) as counted:
+    check_space(images, space, scale, algorithm)
+    seen = {"algorithm": algorithm, "scale": scale, "space": space}
+    with counting(images, kept, **seen, seed=random_state or 0) as counted:
         start = time.perf_counter()
         if quality is not None:
             most = most_colors(k, quality, counted.rule.first_label)
@@ -202,6 +211,7 @@ def sweep(
     channel_axis: int | None = None,
     keep: Any = None,
     scale: str = "none",
+    space: str = "srgb",
     n_init: str | int = "auto",
     random_state: int | None = 0,
 ) -> Sweep:
@@ -217,8 +227,9 @@ def sweep(
     k : sequence of int
         Numbers of colours, 1 to 65535, in any order. In place of those beyond the distinct colours
         of the image their number stands, with a `PaletteWarning`.
-    mask, nodata, bands, channel_axis, keep, scale, n_init, random_state
-        As for `quantize`; of images of up to 4 bands.
+    mask, nodata, bands, channel_axis, keep, scale, space, n_init, random_state
+        As for `quantize`; of images of up to 4 bands. In another space than sRGB it is the error
+        in that space that never rises with k.
 
     Returns
     -------
@@ -230,7 +241,8 @@ def sweep(
         As of `quantize`.
     """
     images = _open_all("sweep", image, mask, nodata, bands, channel_axis)
-    return sweep_images(images, k, keep=keep, scale=scale, n_init=n_init, random_state=random_state)
+    fitting: dict[str, Any] = {"n_init": n_init, "random_state": random_state}
+    return sweep_images(images, k, keep=keep, scale=scale, space=space, **fitting)
 
 
 def sweep_images(
@@ -239,6 +251,7 @@ def sweep_images(
     *,
     keep: Any = None,
     scale: str = "none",
+    space: str = "srgb",
     n_init: str | int = "auto",
     random_state: int | None = 0,
     stacklevel: int = 3,
@@ -249,7 +262,8 @@ def sweep_images(
     images = alike(images)
     check_way(images, scale, "auto", "a sweep")
     check_kept(images, kept, scale)
-    with counting(images, kept, scale=scale) as counted:
+    check_space(images, space, scale, "auto")
+    with counting(images, kept, scale=scale, space=space) as counted:
         for failure in counted.failures.values():
             raise failure
         most = counted.n_centers(ks[-1])

@@ -12,9 +12,9 @@ import numpy as np
 from dask.delayed import Delayed
 from numpy.typing import NDArray
 
+from bigquant.bincounts import BinnedHistogram
 from bigquant.bingrid import Grid
 from bigquant.binning import count_bins
-from bigquant.coarsening import Histogram
 from bigquant.colorcounts import ColorHistogram
 from bigquant.errors import InputError
 from bigquant.histogram import count_block, merge_blocks
@@ -146,11 +146,13 @@ def _fit_counted(
     return found.centers / factors, masses
 
 
-def _scaled(counted: Histogram, factors: NDArray[np.float64]) -> Histogram:
+def _scaled(
+    counted: ColorHistogram | BinnedHistogram, factors: NDArray[np.float64]
+) -> ColorHistogram | BinnedHistogram:
     return counted.scaled(factors)
 
 
-def _gather_masses(counted: Histogram, found: Fit) -> NDArray[np.int64]:
+def _gather_masses(counted: ColorHistogram | BinnedHistogram, found: Fit) -> NDArray[np.int64]:
     return counted.gather_masses(found.centers)
 
 

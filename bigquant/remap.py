@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant import kernels
-from bigquant.nearest import assign, fill_table, nearest_of_all
+from bigquant.nearcolors import label_colors, label_table
+from bigquant.nearest import nearest_of_all
 from bigquant.painting import paint_block
 from bigquant.palette import Palette, label_dtype
 from bigquant.planes import map_pixels
@@ -22,6 +23,8 @@ from bigquant.rowlabels import label_rows, tally_rows
 #: Up to so many distances, of so many pixels, an image is labelled in less time than a table is
 #: made.
 _FEW_DISTANCES, _FEW_PIXELS = 1 << 26, 1 << 22
+#: Where another space tells what is nearest, so many pixels are: a table has as many entries.
+_FEW_POINTS = 1 << 24
 
 #: Pixels that are compared at once: what they take stays in the cache.
 _SLICE = 1 << 15
@@ -49,9 +52,7 @@ class Labeller:
         palette = self.palette
         if not has_table(palette):
             return compare_rows(pixels, palette)
-        return (compare_block if self.few else label_block)(
-            pixels, palette.colors, palette.first_label
-        )
+        return (compare_block if self.few else label_block)(pixels, palette)
 
     def tally(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Label one block, and count what `Palette.with_tally` wants to know, (1, 1, n)."""
@@ -155,28 +156,28 @@ def labeller(image: da.Array, palette: Palette) -> Labeller:
     """Choose how to label the blocks of an image."""
     n_pixels = image.shape[0] * image.shape[1]
     few = n_pixels <= _FEW_PIXELS and n_pixels * palette.k <= _FEW_DISTANCES
+    if palette.space != "srgb":  # it takes longest to find out where a colour lies
+        few = n_pixels <= _FEW_POINTS and palette.channels == 3
     return Labeller(palette.bare(), few)
 
 
-def label_block(
-    pixels: NDArray[np.uint8], colors: NDArray[np.uint8], first_label: int
-) -> NDArray[Any]:
+def label_block(pixels: NDArray[np.uint8], palette: Palette) -> NDArray[Any]:
     """Label one block (y, x, channel) by look-up; transparent pixels get label 0."""
-    table = lookup_table(colors, first_label)
+    table = lookup_table(palette)
     labels = np.empty(pixels.shape[:2], table.dtype)
     block = np.require(pixels, np.uint8, ["C", "W"])
-    kernels.apply_table(block, colors.shape[1], table, labels)
+    kernels.apply_table(block, palette.channels, table, labels)
     return labels
 
 
-def compare_block(
-    pixels: NDArray[np.uint8], colors: NDArray[np.uint8], first_label: int
-) -> NDArray[Any]:
+def compare_block(pixels: NDArray[np.uint8], palette: Palette) -> NDArray[Any]:
     """Label one block as `label_block` does, without a table, which takes long to make.
 
     Squared distances of 8-bit colours are whole numbers that single precision holds exactly.
     """
-    channels = colors.shape[1]
+    if palette.space != "srgb":
+        return compare_rows(pixels, palette)
+    colors, channels, first_label = palette.colors, palette.channels, palette.first_label
     rows = pixels[..., :channels].reshape(-1, channels)
     centers = colors.astype(np.float32)
     labels = np.empty(pixels.shape[:2], label_dtype(len(colors), first_label))
@@ -193,8 +194,13 @@ def compare_block(
 def compare_rows(pixels: NDArray[Any], palette: Palette) -> NDArray[Any]:
     """Label one block of any type and bands, exactly."""
     labels = np.empty(pixels.shape[:2], palette.label_dtype)
+    rows = _as_rows(pixels)
+    if palette.space != "srgb":
+        chosen = palette.colors, palette.space, palette.first_label
+        label_colors(rows, *chosen, labels.reshape(-1))
+        return labels
     label_rows(
-        _as_rows(pixels),
+        rows,
         palette.channels,
         palette.colors * palette.factors,
         palette.factors,
@@ -211,25 +217,22 @@ def _as_rows(pixels: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(pixels).reshape(-1, pixels.shape[-1])
 
 
-def lookup_table(colors: NDArray[np.uint8], first_label: int) -> NDArray[Any]:
+def lookup_table(palette: Palette) -> NDArray[Any]:
     """Get the label of every possible colour, by its code.
 
     It is built once in each process, from the palette; only palettes travel.
     """
     with _lock:  # a second thread waits for the table rather than building another
-        return _build_table(colors.tobytes(), colors.shape, first_label)
+        colors, first_label, space = palette.colors, palette.first_label, palette.space
+        return _build_table(colors.tobytes(), colors.shape, first_label, space)
 
 
 @functools.lru_cache(maxsize=2)
-def _build_table(data: bytes, shape: tuple[int, int], first_label: int) -> NDArray[Any]:
+def _build_table(data: bytes, shape: tuple[int, int], first_label: int, space: str) -> NDArray[Any]:
     colors = np.frombuffer(data, np.uint8).reshape(shape)
     dtype = label_dtype(len(colors), first_label)
     # a colour that comes again has no pixels, as ties go to the lowest label: it would cost time
     firsts = np.sort(np.unique(colors, axis=0, return_index=True)[1])
-    centers = colors[firsts].astype(np.float64)
-    if shape[1] == 3:
-        table = np.empty(1 << 24, dtype)
-        fill_table(centers, 0, table)
-    else:
-        table = assign(np.arange(256, dtype=np.uint8)[:, None], centers)[0]
-    return (firsts + first_label).astype(dtype)[table]
+    labels = (firsts + first_label).astype(dtype)
+    table: NDArray[Any] = labels[label_table(colors[firsts], space, dtype)]
+    return table
