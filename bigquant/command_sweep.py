@@ -117,8 +117,8 @@ def sweep(
         stage_progress(client, quiet=quiet),
     ):
         ensure_ready(client, inputs, images, [], reading)
-        chosen = {"keep": kept, "scale": scale, "space": space, "random_state": seed}
-        found = sweep_images(images, ks, **chosen)
+        wish: Any = {"keep": kept, "scale": scale, "space": space, "random_state": seed}
+        found = sweep_images(images, ks, **wish)
         write_files(found, targets, overwrite)
     with printing(f"{' and '.join(targets)} {'is' if len(targets) == 1 else 'are'} complete"):
         if as_json:
@@ -127,7 +127,8 @@ def sweep(
         elif not quiet:
             click.echo(sweep_table(found))
             facts = {f"output {i}": target for i, target in enumerate(targets, 1)}
-            click.echo(fact_sheet({"knee": found.knee or "none", **facts}))
+            told = {"knee": found.knee or "none", "space": None if space == "srgb" else space}
+            click.echo(fact_sheet({**told, **facts}))
             for note in notes:
                 click.echo(f"note: {note}")
 

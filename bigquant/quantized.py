@@ -259,6 +259,7 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
             "chunks": f"{blocks.chunksize[1]} x {blocks.chunksize[0]}, {blocks.npartitions} in all",
             "labels": f"{palette.label_dtype}, from {palette.first_label}",
             "k": palette.k,
+            "space": None if palette.space == "srgb" else palette.space,
             "PSNR": f"{palette.psnr:.2f} dB" if palette.n_pixels else None,
         }
         parts = [facts_html(facts), blocks.to_svg(size=_SHOWN_SIDE)]

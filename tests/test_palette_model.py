@@ -129,6 +129,8 @@ DAMAGE = [
     ({"psnr": None}, "psnr does not fit"),
     ({"shares": [0.75, 0.5]}, "shares does not fit"),
     ({"space": "oklab"}, "space does not fit"),
+    ({"space": "oklab", "bigquant_palette": 2, "shares": [0.75, 0.25]}, "space does not fit"),
+    ({"space": "cmyk", "bigquant_palette": 2, "shares": [0.75, 0.25]}, "space is damaged"),
     ({"bigquant_palette": 2}, "it has no space"),
 ]
 

@@ -262,6 +262,8 @@ DAMAGE = [
     ({"display": {**fitted()["display"], "more": 1}}, "display does not fit"),
     ({"display": {"bands": [2], "windows": [[0, 1]] * 4}}, "hex does not fit"),
     ({"space": "srgb"}, "space does not fit"),
+    ({"space": "oklab"}, "space does not fit"),
+    ({"space": ["oklab"]}, "space is damaged"),
 ]
 
 
