@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 
 #: What distances can be measured in: values as they are stored, light, OKLab or CIELAB.
 SPACES = ("srgb", "linear", "oklab", "lab")
+#: Colours whose points are made at once: what that takes stays in the cache.
+_SLICE = 1 << 13
 #: How much farther apart than OKLab has them the points' a and b are.
 _OK2 = 2.0
 #: What a point of CIELAB is made of: L, a and b by the compressed light of X, Y and Z.
@@ -49,18 +51,25 @@ def points_of(colors: NDArray[np.uint8], space: str) -> Floats:
     [[1.0, -0.0, 0.0], [0.628, 0.45, 0.252]]
     """
     points = np.empty((len(colors), 3))
+    for start in range(0, len(colors), _SLICE):
+        part = slice(start, start + _SLICE)
+        _fill(colors[part], space, points[part])
+    return points
+
+
+def _fill(colors: NDArray[np.uint8], space: str, points: Floats) -> None:
+    """Find the points of a slice of colours."""
     red, green, blue = np.broadcast_to(colors, points.shape).T
     lights = _lights(space)
     mixed = lights[0][:, red] + lights[1][:, green] + lights[2][:, blue]
     if space == "linear":
         points[:] = mixed.T
-        return points
+        return
     first, second, third = _compressed(mixed) if space == "lab" else np.cbrt(mixed)
     for axis, (x, y, z) in enumerate(_matrix(space)):
         points[:, axis] = x * first + y * second + z * third
     if space == "lab":
         points[:, 0] -= 16.0
-    return points
 
 
 def points_of_centers(centers: Floats, space: str) -> Floats:

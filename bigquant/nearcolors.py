@@ -43,13 +43,23 @@ def label_colors(
         factors = np.ones(channels)
         label_rows(rows, channels, colors * factors, factors, first_label, labels)
         return
-    centers, factors = points_of(colors, space), np.ones(3)
-    for start in range(0, len(rows), _SLICE):
-        points = points_of(rows[start : start + _SLICE, :channels], space)
-        part = labels[start : start + len(points)]
-        label_rows(points, 3, centers, factors, first_label, part)
+    label_by_points(rows[:, :channels], points_of(colors, space), space, first_label, labels)
     if rows.shape[1] > channels:
         labels[rows[:, -1] == 0] = 0
+
+
+def label_by_points(
+    rows: NDArray[np.uint8],
+    centers: NDArray[np.float64],
+    space: str,
+    first_label: int,
+    labels: NDArray[Any],
+) -> None:
+    """Give every row (n, channels) the label of the nearest of some points of a space, (k, 3)."""
+    for start in range(0, len(rows), _SLICE):
+        points = points_of(rows[start : start + _SLICE], space)
+        part = labels[start : start + len(points)]
+        label_rows(points, 3, centers, np.ones(3), first_label, part)
 
 
 def label_table(colors: NDArray[np.uint8], space: str, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from bigquant.binkeys import spreading
 from bigquant.bintree import BinTree
 from bigquant.colorcounts import ColorHistogram
 from bigquant.colorspace import points_of
-from bigquant.nearcolors import label_colors
+from bigquant.nearcolors import label_by_points, label_colors
 
 Floats = NDArray[np.float64]
 
@@ -83,8 +83,9 @@ class SpaceHistogram:
 
     def gather_masses(self, centers: Floats) -> NDArray[np.int64]:
         """Count the pixels whose point is nearest to each centre (k, 3), (k,)."""
-        masses: NDArray[np.int64] = self.tree.gather(centers)[0].astype(np.int64)
-        return masses
+        labels = np.empty(self.n_colors, np.int32)
+        label_by_points(self.counted.colors, centers, self.space, 0, labels)
+        return self._masses(labels, len(centers))
 
     def measure(self, colors: NDArray[np.uint8]) -> tuple[NDArray[np.int64], int]:
         """Count the pixels nearest to each colour (k, channels) in the space.
@@ -101,9 +102,13 @@ class SpaceHistogram:
         squares = np.zeros(len(own), np.int64)
         for band, column in zip(colors.T.astype(np.int64), own.T, strict=True):
             squares += (column - band[labels]) ** 2
-        totals = np.zeros(len(colors), np.int64)
-        np.add.at(totals, labels, counts)
-        return totals, int((squares * counts).sum())
+        return self._masses(labels, len(colors)), int((squares * counts).sum())
+
+    def _masses(self, labels: NDArray[np.int32], k: int) -> NDArray[np.int64]:
+        """Count the pixels of each label."""
+        masses = np.zeros(k, np.int64)
+        np.add.at(masses, labels, self.counted.counts.astype(np.int64))
+        return masses
 
     def __sizeof__(self) -> int:
         """Tell schedulers and workers what it takes to hold or to move it."""
