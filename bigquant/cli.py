@@ -32,10 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if "--traceback" in arguments:
-        commands.main(arguments, prog_name="bigquant", standalone_mode=False)
+        commands.main(arguments, prog_name="bigquant", standalone_mode=False, obj=arguments)
         return 0
     try:
-        commands.main(arguments, prog_name="bigquant", standalone_mode=False)
+        commands.main(arguments, prog_name="bigquant", standalone_mode=False, obj=arguments)
     except click.exceptions.NoArgsIsHelpError as help_:
         click.echo(help_.format_message())
         return EXIT_BAD_INPUT

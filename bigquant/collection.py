@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,11 +19,14 @@ from bigquant.outputs import save_palette, unfinished_run
 from bigquant.palette import Palette
 from bigquant.parameters import alike
 from bigquant.pipeline import apply_palette, plan_result, quantize_images
+from bigquant.preview import MOST_COLORS, Preview
 from bigquant.quantized import QuantizedImage
+from bigquant.recording import go_on, record
 from bigquant.tiff_output import write_tiff
 from bigquant.underway import settle
 from bigquant.write import write_npy, write_png, write_zarr
 
+_T = TypeVar("_T")
 _WRITERS: Mapping[str, Callable[..., Palette]] = {
     "zarr": write_zarr,
     "tif": write_tiff,
@@ -46,11 +49,14 @@ class Kept:
         That are complete.
     blocks : int
         That are written of the others.
+    preview : Preview, optional
+        Of the first image.
     """
 
     palette: Palette | None
     outputs: int
     blocks: int
+    preview: Preview | None = None
 
     def __str__(self) -> str:
         parts = ["its palette"] if self.palette else []
@@ -93,35 +99,54 @@ def quantize_files(
     scale: str = "none",
     space: str = "srgb",
     random_state: int | None = 0,
+    command: str | None = None,
 ) -> Outcome:
     """Fit one palette to all inputs of a job, and write each in its colours.
 
-    The other parameters are as for `quantize`.
+    Beside each output lies what its report will show, `command` too: what was typed. The other
+    parameters are as for `quantize`.
     """
     names, failures = list(job.images), dict(job.failures)
     images, kept = list(job.images.values()), _find_kept(job)
     if kept.palette:
         results = [plan_result(image, kept.palette, {}) for image in alike(images)]
-        return _write_all(job, dict(zip(names, results, strict=True)), failures, kept)
-    choices = {"quality": quality, "keep": keep, "algorithm": algorithm}
-    choices |= {"scale": scale, "space": space}
-    results, unread = quantize_images(images, k, random_state=random_state, **choices)
+        previews = [record(result, job.reading, command) for result in results]
+        if kept.preview:
+            previews = go_on(previews, kept.preview)
+        return _write_all(job, _zip(names, results), failures, kept, _zip(names, previews))
+    results, unread = quantize_images(
+        images,
+        k,
+        quality=quality,
+        keep=keep,
+        algorithm=algorithm,
+        scale=scale,
+        space=space,
+        random_state=random_state,
+        most_cloud=MOST_COLORS,
+    )
     failures |= {names[number]: error for number, error in unread.items()}
     if job.strict and unread:
         raise next(iter(unread.values()))
     readable = [name for name in names if name not in failures]
-    return _write_all(job, dict(zip(readable, results, strict=True)), failures)
+    previews = [record(result, job.reading, command) for result in results]
+    return _write_all(job, _zip(readable, results), failures, previews=_zip(readable, previews))
+
+
+def _zip(names: Sequence[str], values: Sequence[_T]) -> dict[str, _T]:
+    return dict(zip(names, values, strict=True))
 
 
 def _find_kept(job: Job) -> Kept:
     """Find what an interrupted run of the same plan has left."""
     palette = job.ledger.palette() if job.ledger else None
+    preview = job.ledger.preview() if job.ledger else None
     blocks = 0
     for target in job.targets.values():
         left = unfinished_run(target, job.plan) if job.plan and target not in job.done else None
         if left:
-            palette, blocks = palette or left[0], blocks + left[1]
-    return Kept(palette, len(job.done), blocks)
+            palette, preview, blocks = palette or left[0], preview or left[1], blocks + left[2]
+    return Kept(palette, len(job.done), blocks, preview)
 
 
 def apply_files(job: Job, palette: Palette) -> Outcome:
@@ -148,17 +173,20 @@ def _write_all(
     results: Mapping[str, QuantizedImage],
     failures: dict[str, BigquantError],
     kept: Kept | None = None,
+    previews: Mapping[str, Preview] | None = None,
 ) -> Outcome:
+    previews = previews or {}
     start = time.perf_counter()
     first = next(iter(results.values()))
-    with job.ledger.kept(first.palette, settle) if job.ledger else nullcontext():
+    preview = next(iter(previews.values()), None)
+    with job.ledger.kept(first.palette, preview, settle) if job.ledger else nullcontext():
         for name, result in results.items():
             target = job.targets[name]
             try:
                 if palette := job.done.get(target):
                     clear(target)
                 else:
-                    palette = _write(job, name, result)
+                    palette = _write(job, name, result, previews.get(name))
             except ClusterLost:  # it would be the same for all that follow
                 raise
             except BigquantError as error:
@@ -178,7 +206,7 @@ def _write_all(
     return Outcome(job.written, palette, failures, seconds, kept)
 
 
-def _write(job: Job, name: str, result: QuantizedImage) -> Palette:
+def _write(job: Job, name: str, result: QuantizedImage, preview: Preview | None) -> Palette:
     target = job.targets[name]
     plan = Plan(job.plan) if job.plan else None
     if job.ledger:
@@ -193,6 +221,7 @@ def _write(job: Job, name: str, result: QuantizedImage) -> Palette:
         content=job.content,
         overwrite=job.overwrite,
         with_palette=job.palette is None,
+        preview=preview and replace(preview, begun=time.perf_counter()),
         plan=plan,
         **{option: job.writing[option] for option in _OWN_OPTIONS.get(format_, ())},
     )

@@ -87,7 +87,7 @@ def fit(
     line; several inputs get one palette. Two passes over the pixels, in flat memory: one counts
     every distinct colour, one looks every pixel up; images of more than 8 bits or 3 bands may
     take more (`bigquant info` tells). The palette stands in the output and beside it as
-    NAME.palette.json.
+    NAME.palette.json; NAME.preview.json has small pictures for `bigquant report`.
 
     INPUT may be a table, NAME.parquet, whose rows are clustered: it is written as OUT.parquet, a
     folder of parts, with a column 'cluster'.
@@ -117,7 +117,7 @@ def fit(
         f"k{k}" if quality is None else f"q{quality:g}",
         {"k": k, **wish},
         lambda job: check_room(job, most_colors(k, quality)),
-        lambda job: quantize_files(job, k, **wish),
+        lambda job: quantize_files(job, k, command=options.command_line(), **wish),
         _describe,
         **chosen,
     )

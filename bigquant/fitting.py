@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -126,6 +126,13 @@ def mean_differences(counted: Counted, palettes: Sequence[Palette]) -> list[floa
     return _together([measure(seen, palette) for palette in palettes])
 
 
+def weigh_colors(counted: Counted, most: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Choose at most so many colours that stand for all, and tell their weights."""
+    seen: tuple[NDArray[Any], NDArray[Any]]
+    (seen,) = compute(dask.delayed(_sample, pure=False, traverse=False)(counted.histogram, most))
+    return seen
+
+
 def _together(planned: list[Delayed]) -> list[Any]:
     """Compute as one: apart, each would have its graph looked through."""
     found: list[Any] = compute(dask.delayed(list)(planned))[0]
@@ -145,7 +152,8 @@ def fit_at_the_knee(
     ks = range(least, most + 1)
     palettes = fit_palettes(counted, ks, n_init=n_init, random_state=random_state)
     knee = find_knee(ks, [palette.mse for palette in palettes])
-    return palettes[-1 if knee is None else ks.index(knee)]
+    chosen = palettes[-1 if knee is None else ks.index(knee)]
+    return chosen.with_facts(curve=_curve(dict(zip(ks, palettes, strict=True))))
 
 
 def fit_until(
@@ -186,7 +194,14 @@ def fit_until(
         else:
             high, best = middle, palette
             chain.go_back_to(low)
-    return _with_facts(counted, best, "auto", random_state)
+    best = _with_facts(counted, best, "auto", random_state)
+    return best.with_facts(curve=_curve({k: palette for k, (_, palette) in chain.found.items()}))
+
+
+def _curve(palettes: Mapping[int, Palette]) -> dict[str, list[Any]]:
+    """Note the errors that a number of colours was chosen by."""
+    ks = sorted(palettes)
+    return {"k": ks, "mse": [palettes[k].mse for k in ks]}
 
 
 class _Chain:

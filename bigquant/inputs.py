@@ -20,7 +20,7 @@ _TIFFS = (".tif", ".tiff", ".btf", ".tf8")
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".jp2", ".j2k", ".bmp", ".gif")
 _IMAGES = frozenset((*_SLIDES, *_TIFFS, *_PICTURES, ".npy", ".zarr"))
 #: What lies beside outputs and is no image.
-_SIDE_FILES = ("palette.json", ".aux.xml")
+_SIDE_FILES = ("palette.json", ".preview.json", ".report.html", ".aux.xml")
 #: Bytes in which an output of ours says whose it is.
 _HEAD_BYTES = 1 << 20
 #: Whatever makes a folder a Zarr.

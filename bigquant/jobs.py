@@ -51,6 +51,8 @@ class Job:
     strict, overwrite : bool
     writing : Mapping
         Options of one format: ome_zarr, compression, cog.
+    reading : Mapping
+        Options of `open_image` that the images were opened with.
     plan : str, optional
         What is to be done, in few words; None where a rerun cannot go on with it.
     ledger : Ledger, optional
@@ -69,6 +71,7 @@ class Job:
     strict: bool
     overwrite: bool
     writing: Mapping[str, Any]
+    reading: Mapping[str, Any]
     plan: str | None
     ledger: Ledger | None
     done: Mapping[str, Palette]
@@ -161,6 +164,7 @@ def open_files(
         strict,
         overwrite,
         writing,
+        reading,
         plan,
         ledger,
         done,

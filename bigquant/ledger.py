@@ -13,8 +13,9 @@ from bigquant.atomic import hidden_folder, keep_if_interrupted, partial_of, unfi
 from bigquant.errors import InputError
 from bigquant.inputs import ZARR_MARKS
 from bigquant.palette import Palette
+from bigquant.preview import Preview
 
-_PALETTE = "palette.json"
+_PALETTE, _PREVIEW = "palette.json", "preview.json"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,14 @@ class Ledger:
         except InputError:
             return None
 
+    def preview(self) -> Preview | None:
+        """Get what an interrupted run has kept for the report of its first image."""
+        folder = unfinished(self.path, self.words)
+        try:
+            return Preview.load(folder / _PREVIEW) if folder else None
+        except InputError:
+            return None
+
     def done(self) -> dict[str, Palette]:
         """Find the outputs that an interrupted run has completed, and the palette in each.
 
@@ -86,11 +95,15 @@ class Ledger:
         return Plan(self.words, _mark(partial_of(self.path), number))
 
     @contextmanager
-    def kept(self, palette: Palette, settle: Callable[[], None]) -> Iterator[None]:
-        """Keep the palette, and let marks be made, until the block ends."""
+    def kept(
+        self, palette: Palette, preview: Preview | None, settle: Callable[[], None]
+    ) -> Iterator[None]:
+        """Keep palette and preview, and let marks be made, until the block ends."""
         shown = self.targets[0]
         with hidden_folder(self.path, shown, settle=settle, plan=self.words) as folder:
             (folder / _PALETTE).write_bytes(palette.encode())
+            if preview:
+                (folder / _PREVIEW).write_bytes(preview.encode())
             keep_if_interrupted(folder, self.words)
             yield
 

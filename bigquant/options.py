@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -274,6 +275,25 @@ reading = _add(
         ),
     ]
 )
+
+
+def command_line() -> str:
+    """Write down what was typed, without what may be secret of URLs and of options for them."""
+    from bigquant.remote import is_url, public  # noqa: PLC0415 - --help stays quick
+
+    context = click.get_current_context().find_root()
+    words, is_secret = [str(context.info_name)], False
+    for word in context.obj:
+        name, equals, value = word.partition("=")
+        if is_secret:
+            word = f"{name}=..."
+        elif name == "--storage-option" and equals:
+            word = f"{name}={value.partition('=')[0]}=..."
+        elif is_url(word):
+            word = public(word)
+        is_secret = word == "--storage-option"
+        words.append(word)
+    return shlex.join(words)
 
 
 def several(names: tuple[str, ...], options: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:

@@ -20,12 +20,13 @@ from bigquant.atomic import (
 from bigquant.errors import BigquantError, InputError
 from bigquant.ledger import Plan
 from bigquant.palette import Palette
+from bigquant.preview import Preview
 from bigquant.rests import Rests
 from bigquant.underway import settle
 from bigquant.zarr_store import FolderStore, ObjectStore, Store
 
 CONTENTS = ("both", "image", "labels")
-PALETTE_SUFFIX = ".palette.json"
+PALETTE_SUFFIX, PREVIEW_SUFFIX = ".palette.json", ".preview.json"
 
 
 def palette_path(path: str | os.PathLike[str]) -> Path:
@@ -34,6 +35,11 @@ def palette_path(path: str | os.PathLike[str]) -> Path:
     The suffix stays, as in GDAL's side files, so that two outputs never share one.
     """
     return Path(os.path.abspath(path) + PALETTE_SUFFIX)
+
+
+def preview_path(path: str | os.PathLike[str]) -> Path:
+    """Name the file beside an output that its report is made of: NAME.preview.json."""
+    return Path(os.path.abspath(path) + PREVIEW_SUFFIX)
 
 
 def check_output(
@@ -46,6 +52,8 @@ def check_output(
     options: Mapping[str, Any] | None = None,
 ) -> None:
     """Find out, before any work, if `path` and its palette file can be written.
+
+    Nor may there be a preview, which would be of another output of that name.
 
     Parameters
     ----------
@@ -73,12 +81,17 @@ def check_output(
                 f"{path}: only a Zarr can be written behind a URL: "
                 "name OUT.zarr there, or a file on a disk, to be copied"
             )
-        suffixes = (PALETTE_SUFFIX,) if with_palette else ()
-        object_output.check(str(path), options, overwrite, *suffixes)
+        object_output.check(str(path), options, overwrite, *_suffixes(with_palette))
         return
     check_target(path, overwrite)
     if with_palette:
         check_target(palette_path(path), overwrite)
+    check_target(preview_path(path), overwrite)
+
+
+def _suffixes(with_palette: bool) -> tuple[str, ...]:
+    """List what may lie beside an output."""
+    return (PALETTE_SUFFIX, PREVIEW_SUFFIX) if with_palette else (PREVIEW_SUFFIX,)
 
 
 def check_file(path: str, overwrite: bool, options: Mapping[str, Any]) -> None:
@@ -112,12 +125,15 @@ def temporary_output(
     with_palette: bool,
     overwrite: bool,
     plan: Plan | None = None,
+    with_preview: bool = False,
 ) -> Iterator[Path]:
     """Hand out the temporary name of an output, which appears with the files beside it.
 
-    Its palette file is to be made in any case: without `with_palette` it does not appear.
+    Its palette file is to be made in any case: without `with_palette` it does not appear. Without
+    `with_preview` the preview of an output that it replaces is removed.
     """
-    paths = (path, palette_path(path)) if with_palette else (path,)
+    sides = zip((with_palette, with_preview), (palette_path(path), preview_path(path)), strict=True)
+    paths = (path, *(side for is_wanted, side in sides if is_wanted))
     words = plan.words if plan else None
     with complete_or_nothing(
         *paths, *beside, overwrite=overwrite, settle=settle, plan=words
@@ -126,6 +142,15 @@ def temporary_output(
         yield temporary
         if plan:
             plan.note(temporary, palette_path(temporary))
+    if overwrite and not with_preview:
+        preview_path(path).unlink(missing_ok=True)
+
+
+def save_beside(temporary: Path, palette: Palette, preview: Preview | None) -> None:
+    """Write what is to lie beside an output."""
+    palette_path(temporary).write_bytes(palette.encode())
+    if preview:
+        preview_path(temporary).write_bytes(preview.encode())
 
 
 @contextmanager
@@ -136,22 +161,28 @@ def zarr_output(
     with_palette: bool,
     overwrite: bool,
     plan: Plan | None,
+    with_preview: bool,
 ) -> Iterator[tuple[Store, Path | None]]:
     """Hand out where the files of a Zarr are put, and its temporary name if it has one."""
     if remote.is_url(str(path)):
-        suffixes = (PALETTE_SUFFIX,) if with_palette else ()
         with object_output.marked_or_nothing(
-            str(path), options, *suffixes, settle=settle
+            str(path), options, *_suffixes(with_palette), settle=settle
         ) as objects:
             yield objects, None
         return
     with temporary_output(
-        path, with_palette=with_palette, overwrite=overwrite, plan=plan
+        path,
+        with_palette=with_palette,
+        overwrite=overwrite,
+        plan=plan,
+        with_preview=with_preview,
     ) as temporary:
         yield FolderStore(str(temporary)), temporary
 
 
-def keep_rests(temporary: Path, palette: Palette, plan: Plan | None) -> Rests | None:
+def keep_rests(
+    temporary: Path, palette: Palette, plan: Plan | None, preview: Preview | None = None
+) -> Rests | None:
     """Make the folder of an output one that a rerun can go on with, if there is a plan.
 
     Parameters
@@ -161,30 +192,43 @@ def keep_rests(temporary: Path, palette: Palette, plan: Plan | None) -> Rests | 
     palette : Palette
         Is kept, too.
     plan : Plan, optional
+    preview : Preview, optional
+        Likewise.
     """
     if plan is None:
         return None
-    palette_path(temporary).write_bytes(palette.encode())
+    save_beside(temporary, palette, preview)
     rests = Rests(str(temporary.parent / "rests"))
     Path(rests.tallies.folder).mkdir(parents=True, exist_ok=True)
     keep_if_interrupted(temporary.parent, plan.words)
     return rests
 
 
-def unfinished_run(path: str | os.PathLike[str], words: str) -> tuple[Palette, int] | None:
+def unfinished_run(
+    path: str | os.PathLike[str], words: str
+) -> tuple[Palette, Preview | None, int] | None:
     """Get what an interrupted run of the same plan has left.
 
     Returns
     -------
-    (Palette, int) or None
-        Its palette, and how many blocks of the full size were written.
+    (Palette, Preview or None, int) or None
+        Its palette and preview, and how many blocks of the full size were written.
     """
     folder = unfinished(path, words)
     if folder is None:
         return None
     rests = Rests(str(folder / "rests"))
     try:
-        return Palette.load(folder / palette_path(path).name), rests.count(0)
+        palette = Palette.load(folder / palette_path(path).name)
+    except InputError:
+        return None
+    return palette, load_preview(folder / preview_path(path).name), rests.count(0)
+
+
+def load_preview(path: Path) -> Preview | None:
+    """Read what an interrupted run has left of its preview, if it has."""
+    try:
+        return Preview.load(path)
     except InputError:
         return None
 

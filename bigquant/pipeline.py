@@ -20,6 +20,7 @@ from bigquant.fitting import (
     fit_palettes,
     fit_until,
     mean_differences,
+    weigh_colors,
 )
 from bigquant.image import Image
 from bigquant.palette import Palette
@@ -162,11 +163,12 @@ def quantize_images(
     space: str = "srgb",
     n_init: str | int = "auto",
     random_state: int | None = 0,
+    most_cloud: int = 0,
     stacklevel: int = 2,
 ) -> tuple[list[QuantizedImage], Mapping[int, BigquantError]]:
     """Fit one palette to several images, leaving out those that turn out to be unreadable.
 
-    Parameters are as for `quantize`.
+    Parameters are as for `quantize`; results have a cloud of at most `most_cloud` colours.
 
     Returns
     -------
@@ -196,6 +198,9 @@ def quantize_images(
             _warn_of_fewer(counted, int(k), palette.k, stacklevel + 1)
         seconds = {"count": counted.seconds, "fit": time.perf_counter() - start}
         results = [plan_result(image, palette, seconds) for image in counted.images]
+        if most_cloud:
+            cloud = weigh_colors(counted, most_cloud)
+            results = [replace(result, cloud=cloud) for result in results]
         if 0 not in counted.failures:
             results[0] = replace(results[0], thumbnail=counted.thumbnail)
     return results, counted.failures

@@ -55,6 +55,8 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         those of the bins that it was fitted to.
     thumbnail : ndarray, (y, x, channel), optional
         Every n-th pixel of the original, at most 512 along a side, taken while it was counted.
+    cloud : (ndarray, ndarray), optional
+        Colours (n, channels) that stand for all that were counted, and their weights (n,).
     """
 
     palette: Palette
@@ -64,6 +66,7 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
     seconds: Mapping[str, float]
     tally: da.Array | None = None
     thumbnail: NDArray[Any] | None = None
+    cloud: tuple[NDArray[Any], NDArray[Any]] | None = None
 
     @property
     def source(self) -> Source:

@@ -23,10 +23,11 @@ from bigquant.outputs import (
     check_complete,
     check_output,
     keep_rests,
-    palette_path,
+    save_beside,
     temporary_output,
 )
 from bigquant.palette import Palette
+from bigquant.preview import Preview
 from bigquant.pyramid import Layers
 from bigquant.rests import Rests
 from bigquant.source import Source
@@ -66,6 +67,7 @@ def write_tiff(
     cog: bool = False,
     overwrite: bool = False,
     with_palette: bool = True,
+    preview: Preview | None = None,
     plan: Plan | None = None,
 ) -> Palette:
     """Write a tiled BigTIFF in the order of a cloud-optimized GeoTIFF, and the palette beside it.
@@ -78,7 +80,7 @@ def write_tiff(
 
     Parameters
     ----------
-    path, labels, palette, source, tally, content, overwrite, with_palette, plan
+    path, labels, palette, source, tally, content, overwrite, with_palette, preview, plan
         As for `write_zarr`, and so is what is returned.
     compression : {"deflate", "zstd", "lzw", "none"}
         Of the tiles.
@@ -95,17 +97,22 @@ def write_tiff(
     names = ["nodata"] * palette.first_label + palette.hex if cog and not painted else []
     beside = [names_path(path)] if names or source.crs else []
     with temporary_output(
-        path, *beside, with_palette=with_palette, overwrite=overwrite, plan=plan
+        path,
+        *beside,
+        with_palette=with_palette,
+        overwrite=overwrite,
+        plan=plan,
+        with_preview=preview is not None,
     ) as temporary:
         if beside:
             save_names(names_path(temporary), names, source.crs)
         tiers = plan_tiff(labels.chunks, source.tile)
         sink = Sink(str(temporary.parent), tuple(itertools.chain(*tiers)), compression, cog)
-        rests = keep_rests(temporary, palette, plan)
+        rests = keep_rests(temporary, palette, plan, preview)
         counted = _write_parts(labels, tiers, parts, sink, str(path), rests, tally)
         palette = palette if counted is None else palette.with_tally(counted)
         _assemble(temporary, labels, parts, sink, source, palette)
-        palette_path(temporary).write_bytes(palette.encode())
+        save_beside(temporary, palette, preview)
     if overwrite and not beside:  # what GDAL and QGIS noted of the old file
         names_path(path).unlink(missing_ok=True)
     return palette

@@ -23,14 +23,16 @@ from bigquant.levels import Content, write_levels
 from bigquant.omezarr_metadata import list_channels
 from bigquant.outputs import (
     PALETTE_SUFFIX,
+    PREVIEW_SUFFIX,
     check_complete,
     check_output,
     keep_rests,
-    palette_path,
+    save_beside,
     temporary_output,
     zarr_output,
 )
 from bigquant.palette import Palette
+from bigquant.preview import Preview
 from bigquant.pyramid import Layers
 from bigquant.remote import local_path, public
 from bigquant.source import Source
@@ -49,6 +51,7 @@ def write_zarr(
     ome_zarr: str = "0.5",
     overwrite: bool = False,
     with_palette: bool = True,
+    preview: Preview | None = None,
     plan: Plan | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Palette:
@@ -76,6 +79,8 @@ def write_zarr(
         Whether an output of that name may be replaced.
     with_palette : bool
         Whether the palette is also written beside it, as NAME.palette.json.
+    preview : Preview, optional
+        What its report is to show: is written beside it, as NAME.preview.json.
     plan : Plan, optional
         What is to be done: what an interrupted run of the same plan has written is kept. Not for
         a URL.
@@ -91,14 +96,15 @@ def write_zarr(
         raise InputError(f"ome_zarr={ome_zarr!r}: must be one of {omezarr.VERSIONS}")
     path = local_path(str(path)) or path
     options = dict(storage_options or {})
-    side = {"with_palette": with_palette, "overwrite": overwrite}
+    side: dict[str, Any] = {"with_palette": with_palette, "overwrite": overwrite}
     check_output(path, content, source=source.path, options=options, **side)
     table = palette.table if content != "labels" else None
     parts = Content.of(palette, labels=content != "image", table=table)
     tiers = plan_pyramid(labels.chunks, pixel_bytes=parts.layers.bytes)
     levels = tuple(itertools.chain(*tiers))
     shown = public(str(path))
-    with zarr_output(path, options, plan=plan, **side) as (store, temporary):
+    side |= {"plan": plan, "with_preview": preview is not None}
+    with zarr_output(path, options, **side) as (store, temporary):
         if temporary is None or not temporary.exists():
             omezarr.create_group(
                 store,
@@ -109,13 +115,15 @@ def write_zarr(
                 label_dtype=palette.label_dtype,
                 content=content,
             )
-        rests = keep_rests(temporary, palette, plan) if temporary else None
+        rests = keep_rests(temporary, palette, plan, preview) if temporary else None
         sink = omezarr.Sink(store, levels, ome_zarr)
         counted = write_levels(labels, tiers, parts, sink, shown, rests=rests, tally=tally)
         check_complete(shown, sink.missing())
         palette = _with_tally(palette, counted)
         if with_palette or temporary:
             store.put_beside(PALETTE_SUFFIX, palette.encode())
+        if preview:
+            store.put_beside(PREVIEW_SUFFIX, preview.encode())
         omezarr.describe_group(
             store,
             len(levels),
@@ -151,6 +159,7 @@ def write_png(
     content: str = "both",
     overwrite: bool = False,
     with_palette: bool = True,
+    preview: Preview | None = None,
     plan: Plan | None = None,
 ) -> Palette:
     """Write an indexed PNG, image as it is shown and labels in one, and the palette beside it.
@@ -162,10 +171,14 @@ def write_png(
     check_output(path, content, overwrite, source.path, with_palette=with_palette)
     flat_writer.check_room(str(path), "png", labels.shape, len(palette.table), content)
     with temporary_output(
-        path, with_palette=with_palette, overwrite=overwrite, plan=plan
+        path,
+        with_palette=with_palette,
+        overwrite=overwrite,
+        plan=plan,
+        with_preview=preview is not None,
     ) as temporary:
         stored = temporary.with_name("labels.part")
-        palette = _write_rows(stored, temporary, str(path), labels, palette, tally, plan)
+        palette = _write_rows(stored, temporary, str(path), labels, palette, tally, plan, preview)
         flat_writer.save_png(
             temporary,
             stored,
@@ -174,7 +187,7 @@ def write_png(
             description=palette.as_json(),
             source=source,
         )
-        palette_path(temporary).write_bytes(palette.encode())
+        save_beside(temporary, palette, preview)
     return palette
 
 
@@ -188,6 +201,7 @@ def write_npy(
     content: str = "both",
     overwrite: bool = False,
     with_palette: bool = True,
+    preview: Preview | None = None,
     plan: Plan | None = None,
 ) -> Palette:
     """Write the labels (y, x) as a ``.npy`` file, and the palette beside it.
@@ -198,10 +212,16 @@ def write_npy(
     check_output(path, content, overwrite, source.path, with_palette=with_palette)
     flat_writer.check_room(str(path), "npy", labels.shape, len(palette.table), content)
     with temporary_output(
-        path, with_palette=with_palette, overwrite=overwrite, plan=plan
+        path,
+        with_palette=with_palette,
+        overwrite=overwrite,
+        plan=plan,
+        with_preview=preview is not None,
     ) as temporary:
-        palette = _write_rows(temporary, temporary, str(path), labels, palette, tally, plan)
-        palette_path(temporary).write_bytes(palette.encode())
+        palette = _write_rows(
+            temporary, temporary, str(path), labels, palette, tally, plan, preview
+        )
+        save_beside(temporary, palette, preview)
     return palette
 
 
@@ -213,11 +233,12 @@ def _write_rows(
     palette: Palette,
     tally: da.Array | None,
     plan: Plan | None,
+    preview: Preview | None,
 ) -> Palette:
     """Write labels as a ``.npy`` file; its parts lie beside it meanwhile."""
     level = plan_pyramid(labels.chunks)[0][0]
     sink = flat_writer.Sink(str(path.parent), level, labels.dtype.newbyteorder("<"))
-    rests = keep_rests(temporary, palette, plan)
+    rests = keep_rests(temporary, palette, plan, preview)
     parts = Content(Layers(labels.dtype))
     counted = write_levels(labels, [[level]], parts, sink, shown, rests=rests, tally=tally)
     check_complete(shown, sink.missing())

@@ -1,0 +1,200 @@
+"""What a fit keeps beside its output for the report: small pictures, colours, facts.
+
+The file is JSON. It is read with care: it may come from anyone.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as pillow
+
+from bigquant.errors import InputError, one_line
+from bigquant.metrics import ciede2000
+from bigquant.palette_model import naming, parse_json, read_bytes
+
+#: The version of the file.
+SCHEMA = 1
+#: Colours of a cloud: as many as a page can turn around.
+MOST_COLORS = 4096
+#: Three pictures of noise of 512 x 512 pixels, in base64, take 4 MiB.
+_MOST_BYTES = 16 << 20
+_MOST_SIDE = 1024
+#: Errors are kept in tenths: 1 can just be seen; this one is none.
+_STEPS, _MASKED = 10, 65535
+#: Facts that are known here; there may be others.
+_FACTS: Mapping[str, Any] = {
+    "source": str | None,
+    "width": int,
+    "height": int,
+    "bands": int,
+    "dtype": str,
+    "pixel_size": list | None,
+    "reading": dict,
+    "command": str | None,
+    "seconds": dict,
+    "date": str,
+}
+
+#: Colours as they are shown, (n, 1 or 3), and how many pixels each stands for.
+Cloud = tuple[NDArray[np.uint8], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """The same pixels of an image before and after, as they are shown.
+
+    Parameters
+    ----------
+    before, after : ndarray, (y, x, 1 to 4), uint8
+        Gray or RGB, perhaps with alpha.
+    error : ndarray, (y, x), float64
+        CIEDE2000 of each pixel; NaN where one of the two is transparent.
+    """
+
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    error: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Pictures:
+        """Measure how different two pictures of one size look, pixel by pixel."""
+        error = np.full(before.shape[:2], np.nan)
+        seen = _is_seen(before) & _is_seen(after)
+        error[seen] = ciede2000(_colors_of(before)[seen], _colors_of(after)[seen])
+        return cls(before, after, error)
+
+
+def _is_seen(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    if picture.shape[2] in (1, 3):
+        return np.ones(picture.shape[:2], np.bool_)
+    seen: NDArray[np.bool_] = picture[..., -1] > 0
+    return seen
+
+
+def _colors_of(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return picture[..., : 1 if picture.shape[2] < 3 else 3]
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What a fit keeps beside one output.
+
+    Parameters
+    ----------
+    pictures : Pictures, optional
+        Of every n-th pixel.
+    cloud : Cloud, optional
+        At most 4096 colours that stand for all of the fitted images.
+    facts : Mapping
+        In JSON's types: source, width, height, bands, dtype, pixel_size (micrometers), reading
+        (options of `open_image`), command and seconds (of each stage).
+    begun : float
+        When the writing of the output began, by `time.perf_counter`.
+    """
+
+    pictures: Pictures | None
+    cloud: Cloud | None
+    facts: Mapping[str, Any]
+    begun: float = field(default_factory=time.perf_counter)
+
+    def encode(self) -> bytes:
+        """Make the bytes of the file, with the time of now: when the output is written."""
+        seconds = {**self.facts["seconds"], "write": time.perf_counter() - self.begun}
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        model: dict[str, Any] = {"bigquant_preview": SCHEMA}
+        model["facts"] = {**self.facts, "seconds": seconds, "date": date}
+        if self.pictures:
+            model["before"] = _to_png(self.pictures.before)
+            model["after"] = _to_png(self.pictures.after)
+            steps = np.rint(self.pictures.error * _STEPS)
+            model["error"] = _to_png(np.where(np.isnan(steps), _MASKED, steps).astype(np.uint16))
+        if self.cloud:
+            colors, weights = self.cloud
+            model["cloud"] = {"colors": colors.tolist(), "weights": weights.tolist()}
+        return json.dumps(model, allow_nan=False).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Preview:
+        """Read what `encode` made; an `InputError` if it is anything else."""
+        model = parse_json(data)
+        if not isinstance(model, dict) or model.get("bigquant_preview") != SCHEMA:
+            raise InputError("not a preview that bigquant has made")
+        facts = _read_facts(model.get("facts"))
+        pictures = _read_pictures(model) if "before" in model else None
+        cloud = _read_cloud(model["cloud"]) if "cloud" in model else None
+        return cls(pictures, cloud, facts)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Preview:
+        """Read the file of a name."""
+        with naming(path):
+            return cls.decode(read_bytes(path, _MOST_BYTES))
+
+
+def _read_facts(facts: Any) -> Mapping[str, Any]:
+    if not isinstance(facts, dict):
+        raise InputError("not a usable preview: facts are damaged")
+    for name, kind in _FACTS.items():
+        if name not in facts or not isinstance(facts[name], kind):
+            raise InputError(f"not a usable preview: {name} is damaged")
+    numbers = [*facts["seconds"].values(), *(facts["pixel_size"] or ())]
+    if not all(type(number) in (int, float) for number in numbers):
+        raise InputError("not a usable preview: seconds or pixel_size are damaged")
+    return facts
+
+
+def _to_png(pixels: NDArray[Any]) -> str:
+    """Encode a picture, (y, x, 1 to 4) uint8 or (y, x) uint16."""
+    file = io.BytesIO()
+    flat = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    pillow.fromarray(flat).save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _read_pictures(model: Mapping[str, Any]) -> Pictures:
+    names = ("before", "after", "error")
+    before, after, steps = (_from_png(model.get(name), name) for name in names)
+    if not before.shape[:2] == after.shape[:2] == steps.shape[:2] or steps.dtype != np.uint16:
+        raise InputError("not a usable preview: its pictures are not of one size")
+    for name, picture in zip(names, (before, after), strict=False):
+        if picture.dtype != np.uint8 or not 1 <= picture.shape[2] <= 4:
+            raise InputError(f"not a usable preview: {name} is damaged")
+    error = np.where(steps[..., 0] == _MASKED, np.nan, steps[..., 0] / _STEPS)
+    return Pictures(before, after, error)
+
+
+def _from_png(text: Any, name: str) -> NDArray[Any]:
+    """Decode a picture, (y, x, channel)."""
+    try:
+        file = io.BytesIO(base64.b64decode(text, validate=True))
+        with pillow.open(file, formats=["PNG"]) as opened:
+            if max(opened.size) > _MOST_SIDE:
+                raise InputError(f"it is {opened.size[0]} x {opened.size[1]} pixels")
+            pixels = np.asarray(opened)
+    except Exception as error:  # a damaged picture raises nearly anything
+        raise InputError(f"not a usable preview: {name} is damaged ({one_line(error)})") from error
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _read_cloud(model: Any) -> Cloud:
+    try:
+        values, weights = np.array(model["colors"]), np.array(model["weights"], np.float64)
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise InputError(f"not a usable preview: cloud is damaged ({one_line(error)})") from error
+    is_usable = values.ndim == 2 and values.shape[1] in (1, 3) and values.dtype.kind == "i"
+    is_usable = is_usable and 0 < len(values) <= MOST_COLORS and weights.shape == (len(values),)
+    is_usable = is_usable and bool((np.isfinite(weights) & (weights > 0)).all())
+    if not is_usable or values.min() < 0 or values.max() > 255:
+        raise InputError("not a usable preview: cloud is damaged")
+    return values.astype(np.uint8), weights
