@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bigquant.preflight import doctor
     from bigquant.quantized import QuantizedImage
     from bigquant.read import open_image
+    from bigquant.reporting import report
     from bigquant.swept import Sweep
     from bigquant.table_fit import cluster_table
 
@@ -53,6 +54,7 @@ __all__ = [
     "open_image",
     "plot",
     "quantize",
+    "report",
     "sweep",
 ]
 
@@ -77,6 +79,7 @@ _HOMES = {
     "open_image": "read",
     "plot": "plot",
     "quantize": "pipeline",
+    "report": "reporting",
     "sweep": "pipeline",
 }
 

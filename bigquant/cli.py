@@ -17,6 +17,7 @@ from bigquant.command_doctor import doctor
 from bigquant.command_fit import fit
 from bigquant.command_info import info
 from bigquant.command_palette import palette
+from bigquant.command_report import report
 from bigquant.command_sample import sample
 from bigquant.command_sweep import sweep
 from bigquant.complaints import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, complain
@@ -108,5 +109,5 @@ def commands() -> None:
     """k-means colour quantization for images too large to hold in memory."""
 
 
-for command in (fit, apply, sweep, palette, compare, info, doctor, sample):
+for command in (fit, apply, sweep, palette, compare, report, info, doctor, sample):
     commands.add_command(command)

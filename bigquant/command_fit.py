@@ -64,6 +64,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
     help="Of a table: whose values rows are clustered by.  [default: all that are numeric]",
 )
 @options.seed
+@click.option("--report", is_flag=True, help="Write a page about each output: OUT.report.html.")
 @options.reading
 @options.cluster
 @options.overwrite
@@ -79,6 +80,7 @@ def fit(
     space: str,
     columns: list[str] | None,
     seed: int,
+    report: bool,
     **chosen: Any,
 ) -> None:
     """Fit k colours to INPUT and write it in these colours.
@@ -98,6 +100,8 @@ def fit(
 
     k = choose_k(k, quality)
     if any(map(is_table, names)):
+        if report:
+            raise InputError("--report is for images: a page shows pictures")
         chosen |= {"columns": columns, "scale": scale, "algorithm": algorithm, "seed": seed}
         tablejob.run(names, k, **chosen)
         return
@@ -119,6 +123,7 @@ def fit(
         lambda job: check_room(job, most_colors(k, quality)),
         lambda job: quantize_files(job, k, command=options.command_line(), **wish),
         _describe,
+        report=report,
         **chosen,
     )
 

@@ -41,6 +41,7 @@ def image_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         **_palette_facts(facts),
         "output": facts["output"],
         "palette": facts["palette"],
+        "report": facts.get("report"),
     }
     return words | _notes(facts)
 

@@ -17,7 +17,7 @@ from bigquant.logs import noted_warnings
 
 if TYPE_CHECKING:
     from bigquant.collection import Outcome
-    from bigquant.jobs import Job
+    from bigquant.jobs import Job, Written
     from bigquant.palette import Palette
 
 #: Protocols of what no other process sees.
@@ -43,6 +43,7 @@ def run(
     quiet: bool,
     as_json: bool,
     applied: str | None = None,
+    report: bool = False,
     **chosen: Any,
 ) -> None:
     """Open the inputs, do the work where it is to run, and tell what came of it.
@@ -67,6 +68,8 @@ def run(
         Of the options of those names.
     applied : str, optional
         File of the palette that is applied.
+    report : bool
+        Whether to write a page about each output.
     **chosen
         Of `options.cluster` and `options.reading`.
     """
@@ -98,6 +101,8 @@ def run(
             cog=cog,
         )
         check(job)
+        if report:
+            _check_pages(job)
         unpacking = {}
         if not place.get("address"):
             unpacking = unpack(list(job.images.values()), quiet=quiet, strict=job.strict)
@@ -108,10 +113,12 @@ def run(
         ):
             ensure_ready(client, list(job.images), list(job.images.values()), outputs, reading)
             outcome = work(job)
+            if report:
+                _write_pages(job)
     if outcome.kept:
         notes.append(f"an interrupted run went on: {outcome.kept} were kept")
     with _accounted_for(job), printing(job.account):
-        _tell(job, outcome, describe, unpacking, notes, as_json=as_json, quiet=quiet)
+        _tell(job, outcome, describe, unpacking, notes, report, as_json=as_json, quiet=quiet)
     if outcome.failures:
         raise BigquantError(
             f"{len(outcome.failures)} of {len(inputs)} inputs could not be quantized"
@@ -127,6 +134,24 @@ def _accounted_for(job: Job) -> Iterator[None]:
         if job.written and not isinstance(error, Exception):
             error.add_note(job.account)
         raise
+
+
+def _check_pages(job: Job) -> None:
+    """Find out, before any work, if a page about each output can be written."""
+    from bigquant.atomic import check_target  # noqa: PLC0415
+    from bigquant.reporting import page_path  # noqa: PLC0415
+
+    for output in job.targets.values():
+        if "://" in output:
+            raise InputError(f"{output}: a URL, and a page is a file: leave out --report")
+        check_target(page_path(output), job.overwrite)
+
+
+def _write_pages(job: Job) -> None:
+    from bigquant.reporting import report as write  # noqa: PLC0415
+
+    for written in job.written:
+        write(written.path, overwrite=job.overwrite)
 
 
 def _check_format(
@@ -146,6 +171,7 @@ def _tell(
     describe: Callable[[Palette], Mapping[str, Any]],
     unpacking: dict[str, float],
     notes: list[str],
+    report: bool,
     *,
     as_json: bool,
     quiet: bool,
@@ -158,7 +184,7 @@ def _tell(
         complain(str(error), EXIT_FAILED)
     if not outcome.written:
         return
-    images = [_image_facts(written, describe) for written in outcome.written]
+    images = [_image_facts(written, describe, report) for written in outcome.written]
     shown = job.palette or outcome.written[0].path.rstrip("/") + PALETTE_SUFFIX
     seconds = {**unpacking, **outcome.seconds}
     facts = {
@@ -179,9 +205,13 @@ def _tell(
         click.echo(fact_sheet(sheet))
 
 
-def _image_facts(written: Any, describe: Callable[[Palette], Mapping[str, Any]]) -> dict[str, Any]:
+def _image_facts(
+    written: Written, describe: Callable[[Palette], Mapping[str, Any]], report: bool
+) -> dict[str, Any]:
     """Tell the facts of one output; its own error too, where the palette was applied to it."""
     labels = written.result.labels
+    from bigquant.reporting import page_path  # noqa: PLC0415
+
     own = {} if written.result.tally is None else describe(written.result.palette)
     return {
         "input": written.name,
@@ -190,5 +220,6 @@ def _image_facts(written: Any, describe: Callable[[Palette], Mapping[str, Any]])
         "chunk": [labels.chunksize[1], labels.chunksize[0]],
         "blocks": labels.npartitions,
         "output": written.path,
+        **({"report": page_path(written.path)} if report else {}),
         **own,
     }

@@ -7,7 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tifffile
+from numpy.typing import NDArray
+from PIL import Image as pillow
 
 from bigquant.errors import InputError, one_line
 from bigquant.palette import Palette
@@ -42,7 +45,31 @@ def read_palette(path: str | os.PathLike[str]) -> Palette:
         return _read_zarr(Path(path)) if os.path.isdir(path) else _read_tiff(path)
 
 
+def read_own_palette(path: str | os.PathLike[str]) -> Palette | None:
+    """Read the palette of an output of bigquant, that stands in it or, of ``.npy``, beside it.
+
+    None where an image has none, as it was made by others; damaged ones are an `InputError`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".npy":
+        places = (Path(f"{path}.palette.json"), Path(path).parent / "palette.json")
+        return next((Palette.load(place) for place in places if place.is_file()), None)
+    with naming(path):
+        if os.path.isdir(path):
+            return _find_in_zarr(Path(path))
+        if suffix in _TIFFS:
+            return _find_in_text(_open_tiff(path)[0])
+        return _find_in_png(path) if suffix == ".png" else None
+
+
 def _read_zarr(path: Path) -> Palette:
+    palette = _find_in_zarr(path)
+    if palette is None:
+        raise InputError("holds no palette: name an output OUT.zarr of bigquant, or a palette file")
+    return palette
+
+
+def _find_in_zarr(path: Path) -> Palette | None:
     for name in _ZARR_DOCUMENTS:
         if (path / name).is_file():
             attributes = parse_json(read_bytes(path / name, _MAX_ZARR_BYTES))
@@ -51,7 +78,7 @@ def _read_zarr(path: Path) -> Palette:
             model = _find(attributes, "bigquant", "palette")
             if model is not None:
                 return Palette.from_json(model, name)
-    raise InputError("holds no palette: name an output OUT.zarr of bigquant, or a palette file")
+    return None
 
 
 def _find(value: Any, *keys: str) -> Any:
@@ -62,6 +89,17 @@ def _find(value: Any, *keys: str) -> Any:
 
 
 def _read_tiff(path: str | os.PathLike[str]) -> Palette:
+    description, colors = _open_tiff(path)
+    palette = _find_in_text(description)
+    if palette is not None:
+        return palette
+    if colors is None:
+        raise InputError("has no palette: name a palette file, or an image that has one")
+    return Palette.from_colors(colors)
+
+
+def _open_tiff(path: str | os.PathLike[str]) -> tuple[str, NDArray[np.uint8] | None]:
+    """Read the description of a TIFF, and its colour map if it is an image of such."""
     check_file(path)
     try:
         with tifffile.TiffFile(path) as tif:
@@ -70,16 +108,22 @@ def _read_tiff(path: str | os.PathLike[str]) -> Palette:
             colors = colors_of(page.colormap) if page.photometric == _PALETTE_COLOR else None
     except Exception as error:  # a damaged header raises nearly anything
         raise InputError(f"not a readable TIFF ({one_line(error)})") from error
-    model = _find_in_text(description)
-    if model is not None:
-        return Palette.from_json(model, "its description")
-    if colors is None:
-        raise InputError("has no palette: name a palette file, or an image that has one")
-    return Palette.from_colors(colors)
+    return description, colors
 
 
-def _find_in_text(description: str) -> Any:
+def _find_in_text(description: str) -> Palette | None:
     """Find the palette in an image description: JSON, alone or in OME-XML; None without."""
     text = html.unescape(description) if description.startswith("<") else description
     start = text.find('{"bigquant"')
-    return None if start < 0 else _find(parse_json_at(text, start), "bigquant")
+    model = None if start < 0 else _find(parse_json_at(text, start), "bigquant")
+    return None if model is None else Palette.from_json(model, "its description")
+
+
+def _find_in_png(path: str | os.PathLike[str]) -> Palette | None:
+    """Find the palette in the text of a PNG; None without."""
+    try:
+        with pillow.open(path, formats=["PNG"]) as opened:
+            text = opened.info.get("bigquant")
+    except Exception as error:  # a damaged header raises nearly anything
+        raise InputError(f"not a readable PNG ({one_line(error)})") from error
+    return Palette.from_json(parse_json(text.encode()), "its text") if text else None

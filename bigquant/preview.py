@@ -10,7 +10,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -44,6 +44,15 @@ _FACTS: Mapping[str, Any] = {
     "command": str | None,
     "seconds": dict,
     "date": str,
+}
+
+#: Options of `open_image`, and what they can be in JSON.
+_READING: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("series", "page", "level"), lambda value: type(value) is int),
+    "bands": lambda value: isinstance(value, list) and all(type(v) is int for v in value),
+    "nodata": lambda value: type(value) in (int, float),
+    "mask": lambda value: value is False or isinstance(value, str),
+    "select": lambda value: isinstance(value, dict) and all(type(v) is int for v in value.values()),
 }
 
 #: Colours as they are shown, (n, 1 or 3), and how many pixels each stands for.
@@ -151,6 +160,9 @@ def _read_facts(facts: Any) -> Mapping[str, Any]:
     numbers = [*facts["seconds"].values(), *(facts["pixel_size"] or ())]
     if not all(type(number) in (int, float) for number in numbers):
         raise InputError("not a usable preview: seconds or pixel_size are damaged")
+    for name, value in facts["reading"].items():
+        if name not in _READING or not _READING[name](value):
+            raise InputError(f"not a usable preview: reading is damaged ({name})")
     return facts
 
 
@@ -158,7 +170,7 @@ def _to_png(pixels: NDArray[Any]) -> str:
     """Encode a picture, (y, x, 1 to 4) uint8 or (y, x) uint16."""
     file = io.BytesIO()
     flat = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-    pillow.fromarray(flat).save(file, "PNG", optimize=True)
+    pillow.fromarray(flat).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
 
 

@@ -25,12 +25,16 @@ def thumbnail(image: Image, side: int = 512) -> NDArray[Any]:
         n-th pixel along both axes, for which all blocks are read, one after the other.
     side : int
     """
-    level = _level_for(image, side)
-    step = thumbnail_step(level.shape, side)
-    row, column = thumbnail_starts(level.shape, step)
-    thinned = level[row::step, column::step] if step > 1 else da.asarray(level)
+    return thinned(_level_for(image, side), side)
+
+
+def thinned(image: Image, side: int) -> NDArray[Any]:
+    """Read every n-th pixel of an image, for which all blocks are read, one after the other."""
+    step = thumbnail_step(image.shape, side)
+    row, column = thumbnail_starts(image.shape, step)
+    few = image[row::step, column::step] if step > 1 else da.asarray(image)
     # copied: a view would hold its whole block
-    pixels: NDArray[Any] = thinned.map_blocks(np.array, dtype=image.dtype).compute()
+    pixels: NDArray[Any] = few.map_blocks(np.array, dtype=image.dtype).compute()
     return pixels
 
 

@@ -1,0 +1,198 @@
+"""`report`: an output as one page of HTML, to be sent to whoever wants to see it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigquant.atomic import check_apart, check_target, complete_or_nothing
+from bigquant.errors import InputError, one_line
+from bigquant.factsheets import error_text, format_bytes
+from bigquant.metrics import find_knee
+from bigquant.palette import Palette
+from bigquant.palette_model import naming, parse_json, read_bytes
+from bigquant.report_page import Report, render
+from bigquant.showing import Shown, show
+
+#: Number of colours and error of each palette of a sweep, and its knee.
+Curve = tuple[list[int], list[float], int | None]
+
+_SUFFIX = ".report.html"
+
+
+def page_path(output: str | os.PathLike[str]) -> str:
+    """Name the page of an output: NAME.report.html beside it."""
+    return os.fspath(output).rstrip("/" + os.sep) + _SUFFIX
+
+
+def report(
+    output: str | os.PathLike[str],
+    page: str | os.PathLike[str] | None = None,
+    *,
+    source: str | os.PathLike[str] | None = None,
+    sweep: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a page about a quantized image: one HTML file that needs nothing else.
+
+    It shows the image before and after, the palette, where the error is, the cloud of colours and
+    the facts. Of an output of ``bigquant fit`` no pixel is read: all is in NAME.preview.json.
+
+    Parameters
+    ----------
+    output : path
+        An output of bigquant, or any image of at most 256 colours, whatever made it.
+    page : path, optional
+        File to make; NAME.report.html beside the output without it.
+    source : path, optional
+        The image that the output was made of, where its fit has left no pictures: every n-th pixel
+        of both is shown, for which each is read once.
+    sweep : path, optional
+        What ``bigquant sweep`` has written, .csv or .json: its curve is shown. Without it that by
+        which ``fit -k auto`` or ``--quality`` has chosen, if one did.
+    overwrite : bool
+        Whether a page of that name may be replaced.
+
+    Returns
+    -------
+    Path
+        Of the page.
+
+    Raises
+    ------
+    InputError
+        If the output, `source` or `sweep` cannot be read or do not belong together, or the page
+        cannot be written.
+    """
+    name = os.fspath(output).rstrip("/" + os.sep)
+    target = Path(page_path(name) if page is None else page)
+    for other in (name, source, sweep):
+        check_apart(target, None if other is None else os.fspath(other))
+    check_target(target, overwrite)
+    curve = None if sweep is None else _read_curve(sweep)
+    shown = show(name, None if source is None else os.fspath(source))
+    pictures, preview = shown.pictures, shown.preview
+    text = render(
+        Report(
+            title=Path(name).name,
+            palette=shown.palette,
+            after=shown.after,
+            before=pictures.before if pictures else None,
+            error=pictures.error if pictures else None,
+            cloud=preview.cloud if preview else None,
+            curve=curve or _curve_of(shown.palette),
+            facts=_facts(name, shown),
+        )
+    )
+    with complete_or_nothing(target, overwrite=overwrite, settle=lambda: None) as folder:
+        (folder / target.name).write_text(text, encoding="utf-8")
+    return target
+
+
+def _read_curve(path: str | os.PathLike[str]) -> Curve:
+    """Read the curve of a sweep from its table or its JSON."""
+    with naming(path):
+        data = read_bytes(path)
+        try:
+            if Path(path).suffix.lower() == ".json":
+                model = parse_json(data)
+            else:
+                rows = list(csv.DictReader(io.StringIO(data.decode())))
+                model = {name: [row[name] for row in rows] for name in ("k", "mse")}
+            return _as_curve(model)
+        except (KeyError, TypeError, ValueError, OverflowError, csv.Error) as error:
+            raise InputError(f"is no .csv or .json of a sweep ({one_line(error)})") from error
+
+
+def _curve_of(palette: Palette) -> Curve | None:
+    """Find the curve that a palette was chosen by, if it was."""
+    try:
+        return _as_curve(palette.fit["curve"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def _as_curve(model: Any) -> Curve:
+    """Make a curve of columns; a `ValueError` and the like where they are none."""
+    ks, errors = [int(k) for k in model["k"]], [float(mse) for mse in model["mse"]]
+    if len(ks) != len(errors) or len(ks) < 2 or ks != sorted(set(ks)):
+        raise ValueError("k does not rise")
+    if not all(0 <= error < math.inf for error in errors):
+        raise ValueError("an error is no number")
+    return ks, errors, find_knee(ks, errors)
+
+
+def _facts(output: str, shown: Shown) -> dict[str, str]:
+    """Put what is known of an output into words, for people."""
+    palette, known = shown.palette, shown.preview.facts if shown.preview else {}
+    height, width = shown.shape
+    bands = f", {known['bands']} x {known['dtype']}" if known else ""
+    told = {
+        "output": f"{output}, {format_bytes(_size_of(output))}",
+        "source": known.get("source") or ", ".join(palette.fit.get("sources", ())[:3]),
+        "size": f"{width} x {height} pixels{bands}",
+        "pixel": _pixel_words(known.get("pixel_size")),
+        "colors": _color_words(palette),
+        "PSNR": _error_words(palette) if shown.is_ours else None,
+        "CIEDE2000": _difference_words(shown),
+        "fit": _fit_words(palette),
+        "seconds": _second_words(known.get("seconds", {})),
+        "versions": ", ".join(f"{n} {v}" for n, v in palette.fit.get("versions", {}).items()),
+        "command": known.get("command"),
+        "date": known.get("date"),
+    }
+    return {name: str(words) for name, words in told.items() if words}
+
+
+def _size_of(output: str) -> int:
+    """Add up the bytes of a file, or of a folder's files."""
+    if not os.path.isdir(output):
+        return os.stat(output).st_size
+    files = (os.path.join(at, name) for at, _, names in os.walk(output) for name in names)
+    return sum(os.stat(file).st_size for file in files)
+
+
+def _pixel_words(size: list[float] | None) -> str | None:
+    return f"{size[1]:.4g} x {size[0]:.4g} micrometers" if size else None
+
+
+def _color_words(palette: Palette) -> str:
+    counted = {"distinct_colors": "distinct", "bins": "bins", "sampled_pixels": "sampled pixels"}
+    found = next((name for name in counted if name in palette.fit), None)
+    return f"{palette.fit[found]} {counted[found]} -> {palette.k}" if found else str(palette.k)
+
+
+def _error_words(palette: Palette) -> str:
+    if not palette.inertia:
+        return "no error"
+    return f"{palette.psnr:.2f} dB (MSE {error_text(palette.mse)})"
+
+
+def _difference_words(shown: Shown) -> str | None:
+    """Tell how different the pictures look; it is of so many pixels only."""
+    error = shown.pictures.error if shown.pictures else np.empty(0)
+    seen = error[~np.isnan(error)]
+    if not seen.size:
+        return None
+    return f"{seen.mean():.2f} in the mean, of the {seen.size} pixels that are shown"
+
+
+def _fit_words(palette: Palette) -> str | None:
+    fit = palette.fit
+    if "algorithm" not in fit:
+        return None
+    seed = fit.get("random_state")
+    scale = f", scale {palette.scale}" if palette.scale != "none" else ""
+    return f"{fit['algorithm']}, seed {'none' if seed is None else seed}{scale}"
+
+
+def _second_words(seconds: Mapping[str, float]) -> str | None:
+    stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())
+    return f"{sum(seconds.values()):.1f} ({stages})" if seconds else None

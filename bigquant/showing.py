@@ -1,0 +1,181 @@
+"""What an output shows, ours or anyone's: its palette, and the same pixels before and after."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigquant.errors import BigquantError, InputError
+from bigquant.image import Image
+from bigquant.inputs import format_of
+from bigquant.omezarr import LABELS
+from bigquant.outputs import preview_path
+from bigquant.palette import Palette
+from bigquant.palette_files import read_own_palette
+from bigquant.pipeline import color_histogram
+from bigquant.preview import Pictures, Preview
+from bigquant.read import open_image
+from bigquant.remote import is_url
+from bigquant.thumbnail import as_shown, thinned
+
+#: Side of the pictures, as of those that a fit leaves.
+_SIDE = 512
+#: Colours of a quantized image that says nothing of its palette.
+_MOST_COLORS = 256
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """An output, looked at.
+
+    Parameters
+    ----------
+    palette : Palette
+    after : ndarray, (y, x, 1 to 4), uint8
+    pictures : Pictures, optional
+        With the one before, where that is known.
+    preview : Preview, optional
+        What its fit has left.
+    shape : (int, int)
+        Height and width of the output.
+    is_ours : bool
+        Whether its palette, with the error, is one of bigquant.
+    """
+
+    palette: Palette
+    after: NDArray[np.uint8]
+    pictures: Pictures | None
+    preview: Preview | None
+    shape: tuple[int, int]
+    is_ours: bool
+
+
+def show(output: str, source: str | None) -> Shown:
+    """Find the palette of an output, and read small pictures of it and of what it was made of.
+
+    Where the fit has left pictures none of the pixels is read. Otherwise it is every n-th one of
+    output and source, for which all blocks of both are read once.
+
+    Parameters
+    ----------
+    output : str
+        Any image that `open_image` reads, of at most 256 colours if bigquant has not made it.
+    source : str, optional
+        The image that it was made of; without it the one that its fit names is looked for.
+
+    Raises
+    ------
+    InputError
+        If the output cannot be read or is none, or `source` cannot be its source.
+    """
+    if is_url(output):
+        raise InputError(
+            f"{output}: a URL: copy the output, and what lies beside it, to a disk first"
+        )
+    image = open_image(output)
+    palette = read_own_palette(output)
+    beside = preview_path(output)
+    preview = Preview.load(beside) if beside.exists() else None
+    size, is_ours = image.shape[:2], palette is not None
+    if palette and preview and preview.pictures and source is None:
+        return Shown(palette, preview.pictures.after, preview.pictures, preview, size, is_ours)
+    if palette is None:
+        palette = _count_colors(output, image)
+        after = as_shown(thinned(image, _SIDE), image.channels, palette)
+    else:
+        after = _read_output(output, image, palette)
+    before = _read_before(output, source, preview, size, palette)
+    pictures = None if before is None else Pictures.of(before, after)
+    return Shown(palette, after, pictures, preview, size, is_ours)
+
+
+def _count_colors(output: str, image: Image) -> Palette:
+    """Make the palette of an image of few colours, the most common first."""
+    if image.dtype != np.uint8 or image.channels not in (1, 3):
+        raise InputError(
+            f"{output}: has {image.channels} band{'s' * (image.channels > 1)} of {image.dtype} and "
+            "no palette of bigquant: of others' images those of 8-bit gray or RGB are reported"
+        )
+    histogram = color_histogram(image)
+    if histogram.n_colors > _MOST_COLORS:
+        raise InputError(
+            f"{output}: has {histogram.n_colors} distinct colours and no palette of bigquant: name "
+            f"a quantized image, of at most {_MOST_COLORS} colours"
+        )
+    order = np.argsort(-histogram.counts.astype(np.int64), kind="stable")
+    palette = Palette.from_colors(histogram.colors[order], int(image.has_nodata))
+    return replace(palette, counts=histogram.counts[order])
+
+
+def _read_output(output: str, image: Image, palette: Palette) -> NDArray[np.uint8]:
+    """Read every n-th pixel of an output of ours, of its labels where it has such."""
+    labels = _find_labels(output)
+    if labels is None:
+        pixels = thinned(image, _SIDE)
+        # files hold the colours as they are shown
+        return as_shown(pixels, image.channels, palette) if os.path.isdir(output) else pixels
+    found, table = thinned(labels, _SIDE)[..., 0], palette.shown_table
+    if found.max() >= len(table):
+        raise InputError(
+            f"{output}: has label {found.max()}, and its palette ends with {len(table) - 1}: it is "
+            "not the palette of this output"
+        )
+    alpha = np.where(found >= palette.first_label, np.uint8(255), np.uint8(0))
+    return np.dstack([table[found], alpha] if palette.first_label else [table[found]])
+
+
+def _find_labels(output: str) -> Image | None:
+    """Open the labels of an output of ours; None where it has colours only."""
+    if os.path.isdir(output):
+        folder = os.path.join(output, LABELS)
+        return open_image(folder, mask=False) if os.path.isdir(folder) else None
+    image = open_image(output, mask=False)
+    is_labels = format_of(output) == "npy" or image.dtype == np.uint16  # colours are bytes
+    return image if is_labels else None
+
+
+def _read_before(
+    output: str,
+    source: str | None,
+    preview: Preview | None,
+    size: tuple[int, int],
+    palette: Palette,
+) -> NDArray[np.uint8] | None:
+    """Read the pixels that an output was made of; None where nobody knows them any more."""
+    known = preview.facts if preview else {"source": None, "reading": {}}
+    name = source or known["source"]
+    if name is None:
+        return None
+    try:
+        image = open_image(name, **known["reading"])
+        _check_source(name, image, output, size, palette)
+        pixels = thinned(image, _SIDE)
+    except BigquantError as error:
+        if source is not None:
+            raise
+        _log.info("the report has no picture from before: %s", error)
+        return None
+    return as_shown(pixels, image.channels, palette)
+
+
+def _check_source(
+    source: str, image: Image, output: str, size: tuple[int, int], palette: Palette
+) -> None:
+    """Refuse what an output cannot have been made of."""
+    height, width = image.shape[:2]
+    if (height, width) != size:
+        raise InputError(
+            f"{source} is {width} x {height} pixels, {output} {size[1]} x {size[0]}: name the "
+            "image that it was made of"
+        )
+    is_alike = image.channels == palette.channels or {image.channels, palette.channels} == {1, 3}
+    if image.dtype != palette.dtype or not is_alike:
+        raise InputError(
+            f"{source} has {image.channels} bands of {image.dtype}, the palette of {output} "
+            f"{palette.channels} of {palette.dtype}: name the image that it was made of"
+        )
