@@ -213,7 +213,8 @@ def test_a_folder_becomes_a_folder_with_one_palette(scans, tmp_path, capfd, suff
     assert [image["output"] for image in facts["images"]] == [f"out/{n}.{suffix}" for n in "abc"]
     assert facts["palette"] == "out/palette.json"
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"palette.json", *(f"{name}.{suffix}" for name in "abc")}
+    outputs = {f"{name}.{suffix}" for name in "abc"}
+    assert names == {"palette.json", *outputs, *(f"{output}.preview.json" for output in outputs)}
     palette = bigquant.Palette.load("out/palette.json")
     beside = np.concatenate([each.reshape(-1, 3) for each in scans.values()])[None]
     assert palette.fit["sources"] == [str(tmp_path / "scans" / name) for name in FILES]
@@ -265,8 +266,9 @@ def test_unreadable_inputs_are_named_and_cost_the_others_nothing(scans, tmp_path
     assert (
         palette.with_facts(sources=[]).as_json() == bigquant.quantize(beside, 5).palette.as_json()
     )
+    outputs = {"a.zarr", "b.zarr", "c.zarr"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "a.zarr", "b.zarr", "c.zarr", "palette.json",
+        *outputs, *(f"{output}.preview.json" for output in outputs), "palette.json",
     }  # fmt: skip
 
 

@@ -122,7 +122,7 @@ def test_a_disk_that_becomes_read_only(name, large):
     done = in_a_namespace(READ_ONLY, large, name, "200m")
     assert done.stderr.count("\n") == 1, done.stderr
     assert f"bigquant: error: out/{name}: cannot be written (Read-only file" in done.stderr
-    left = f"{name} {name}.palette.json"
+    left = f"{name} {name}.palette.json {name}.preview.json"
     assert done.stdout == f"exit code 1\nrerun: exit code 0, left: {left}\n"
 
 
@@ -282,4 +282,5 @@ def test_a_run_that_is_killed_leaves_nothing_at_the_name(large, quantized, folde
         assert not alive(process.pid)
     assert not (folder / "out.zarr").exists()
     assert_a_rerun_succeeds(large, quantized)
-    assert {path.name for path in folder.iterdir()} == {"out.zarr", "out.zarr.palette.json"}
+    beside = {"out.zarr.palette.json", "out.zarr.preview.json"}
+    assert {path.name for path in folder.iterdir()} == {"out.zarr", *beside}

@@ -108,7 +108,8 @@ def assert_same(found, expected):
 def ends_right(run, out, expected, seconds=120):
     code, printed = run.wait(seconds)
     assert (code, printed, run.said) == (0, "", "")
-    assert sorted(path.name for path in out.iterdir()) == ["out.zarr", "out.zarr.palette.json"]
+    beside = ["out.zarr.palette.json", "out.zarr.preview.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["out.zarr", *beside]
     assert_same(contents(out / "out.zarr"), expected)
 
 

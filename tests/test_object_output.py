@@ -211,8 +211,9 @@ def test_a_url_of_the_disk_is_a_path(result, tmp_path):
     np.save(tmp_path / "in.npy", np.zeros((9, 9, 3), np.uint8))
     result.to_zarr(f"file://{tmp_path}/api.zarr")
     assert main(["fit", str(tmp_path / "in.npy"), "-k", "1", "-o", f"file://{tmp_path}/o.tif"]) == 0
-    names = ("api.zarr", "api.zarr.palette.json", "in.npy", "o.tif", "o.tif.palette.json")
-    assert sorted(path.name for path in tmp_path.iterdir()) == list(names)
+    names = ("api.zarr", "api.zarr.palette.json", "in.npy")
+    fitted = ("o.tif", "o.tif.palette.json", "o.tif.preview.json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*names, *fitted]
 
 
 def test_an_output_does_not_take_the_place_of_its_input(memory, result):
