@@ -86,6 +86,8 @@ def run(
     inputs, reading = options.several(names, chosen)
     outputs = name_outputs(inputs, output, format_, mark)
     _check_format(outputs, ome_zarr, compression, cog)
+    if report and "://" in outputs[0]:
+        raise InputError(f"{outputs[0]}: a URL, and a page is a file: leave out --report")
     with made_folder(output), noted_warnings() as notes:
         job = open_files(
             inputs,
@@ -142,8 +144,6 @@ def _check_pages(job: Job) -> None:
     from bigquant.reporting import page_path  # noqa: PLC0415
 
     for output in job.targets.values():
-        if "://" in output:
-            raise InputError(f"{output}: a URL, and a page is a file: leave out --report")
         check_target(page_path(output), job.overwrite)
 
 

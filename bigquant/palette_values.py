@@ -66,7 +66,7 @@ class PaletteValues:
     fit : Mapping
         How the palette was made: algorithm, random_state (the seed), distinct_colors,
         fingerprint (of the colours that were counted), sources (paths of the images),
-        versions (of what fitted it).
+        versions (of what fitted it), curve (the errors that k was chosen by).
     """
 
     centers: NDArray[np.float64]

@@ -18,6 +18,7 @@ from bigquant.factsheets import error_text, format_bytes
 from bigquant.metrics import find_knee
 from bigquant.palette import Palette
 from bigquant.palette_model import naming, parse_json, read_bytes
+from bigquant.remote import is_url
 from bigquant.report_page import Report, render
 from bigquant.showing import Shown, show
 
@@ -72,6 +73,8 @@ def report(
         cannot be written.
     """
     name = os.fspath(output).rstrip("/" + os.sep)
+    if is_url(name):
+        raise InputError(f"{name}: a URL: copy it, and what lies beside it, to a disk first")
     target = Path(page_path(name) if page is None else page)
     for other in (name, source, sweep):
         check_apart(target, None if other is None else os.fspath(other))

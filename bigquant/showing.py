@@ -19,7 +19,6 @@ from bigquant.palette_files import read_own_palette
 from bigquant.pipeline import color_histogram
 from bigquant.preview import Pictures, Preview
 from bigquant.read import open_image
-from bigquant.remote import is_url
 from bigquant.thumbnail import as_shown, thinned
 
 #: Side of the pictures, as of those that a fit leaves.
@@ -73,10 +72,6 @@ def show(output: str, source: str | None) -> Shown:
     InputError
         If the output cannot be read or is none, or `source` cannot be its source.
     """
-    if is_url(output):
-        raise InputError(
-            f"{output}: a URL: copy the output, and what lies beside it, to a disk first"
-        )
     image = open_image(output)
     palette = read_own_palette(output)
     beside = preview_path(output)

@@ -13,6 +13,7 @@ import tifffile
 
 from bigquant import atomic, flat_writer, tiff_parts, tiling
 from bigquant.cli import main
+from bigquant.preview import Preview
 from bigquant.tiff_reader import TiffWindows
 from bigquant.zarr_store import FolderStore
 
@@ -108,6 +109,18 @@ def test_outputs_that_are_complete_are_kept_and_the_rest_is_written(
     whole = facts_of(capfd, command)
     assert files_at(tmp_path / "again") == files_at(tmp_path / "out")
     assert without_seconds(facts) == without_seconds(whole)
+    if what == "fit":
+        assert_previews_are_alike(f"again/{n}.{suffix}.preview.json" for n in "abc")
+
+
+def assert_previews_are_alike(paths):
+    """Only the time of writing is another than that of a run that was not interrupted."""
+    for path in paths:
+        found, whole = Preview.load(path), Preview.load(path.replace("again", "out"))
+        assert (found.pictures is None) == (whole.pictures is None) == ("/a." not in path)
+        np.testing.assert_array_equal(found.cloud[0], whole.cloud[0])
+        np.testing.assert_array_equal(found.cloud[1], whole.cloud[1])
+        assert list(found.facts["seconds"]) == ["count", "fit", "write"]
 
 
 def test_what_others_have_put_there_is_refused(tmp_path, monkeypatch, capfd):

@@ -19,6 +19,7 @@ from processes import alive, fitting
 from bigquant import open_image, tiling
 from bigquant.atomic import complete_or_nothing
 from bigquant.cli import main
+from bigquant.preview import Preview
 from bigquant.resume import plan_of
 from bigquant.tiff_reader import TiffWindows
 
@@ -147,7 +148,18 @@ def test_what_a_killed_run_has_written_is_kept(name, content, parts, scan, tmp_p
     assert files_at(tmp_path / name) == files_at(tmp_path / f"whole-{name}")
     palettes = [(tmp_path / f"{n}.palette.json").read_bytes() for n in (name, f"whole-{name}")]
     assert palettes[0] == palettes[1]
+    assert_alike(*(tmp_path / f"{n}.preview.json" for n in (name, f"whole-{name}")))
     assert not list(tmp_path.glob(".*"))
+
+
+def assert_alike(*paths):
+    """Pictures and cloud of the interrupted run are those of one that was not."""
+    found, whole = map(Preview.load, paths)
+    for field in ("before", "after", "error"):
+        pair = (getattr(preview.pictures, field) for preview in (found, whole))
+        np.testing.assert_array_equal(*pair)
+    np.testing.assert_array_equal(found.cloud[1], whole.cloud[1])
+    assert list(found.facts["seconds"]) == ["count", "fit", "write"]
 
 
 @pytest.mark.slow

@@ -43,6 +43,19 @@ def test_a_thousand_megapixels_take_the_memory_of_four_hundred(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read in /proc")
+def test_a_page_about_300_megapixels_takes_little_more_than_the_fit(tmp_path):
+    source, output, page = (str(tmp_path / name) for name in ("p.tif", "out.tif", "page.html"))
+    peak_megabytes("sample", source, "--megapixels", "300")
+    fit, _ = peak_megabytes("fit", source, "-k", "32", "-o", output, "-q")
+    for options in ([], ["--source", source]):  # what the fit has left, or both images read
+        peak, _ = peak_megabytes("report", output, "-o", page, "--overwrite", *options)
+        print(f"fit {fit:.0f} MB, report {peak:.0f} MB, page {Path(page).stat().st_size} bytes")
+        assert peak < fit + 400
+        assert Path(page).stat().st_size < 5e6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read in /proc")
 def test_a_table_of_twenty_million_rows_takes_the_memory_of_five(tmp_path):
     rng = np.random.default_rng(0)
     names = [f"c{i}" for i in range(8)]
