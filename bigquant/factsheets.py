@@ -56,6 +56,7 @@ def collection_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         **_palette_facts(facts),
         "outputs": f"{images[0]['output']}" + (" ..." if len(images) > 1 else ""),
         "palette": facts["palette"],
+        "reports": f"{images[0]['report']} ..." if "report" in images[0] else None,
     }
     return words | _notes(facts)
 

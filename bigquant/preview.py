@@ -6,6 +6,7 @@ The file is JSON. It is read with care: it may come from anyone.
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import json
 import os
@@ -83,6 +84,14 @@ class Pictures:
         error[seen] = ciede2000(_colors_of(before)[seen], _colors_of(after)[seen])
         return cls(before, after, error)
 
+    @functools.cached_property
+    def encoded(self) -> Mapping[str, str]:
+        """The pictures as the file has them, made once: a run writes it when it begins, too."""
+        steps = np.rint(self.error * _STEPS)
+        error = np.where(np.isnan(steps), _MASKED, steps).astype(np.uint16)
+        named = (("before", self.before), ("after", self.after), ("error", error))
+        return {name: _to_png(pixels) for name, pixels in named}
+
 
 def _is_seen(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
     if picture.shape[2] in (1, 3):
@@ -124,10 +133,7 @@ class Preview:
         model: dict[str, Any] = {"bigquant_preview": SCHEMA}
         model["facts"] = {**self.facts, "seconds": seconds, "date": date}
         if self.pictures:
-            model["before"] = _to_png(self.pictures.before)
-            model["after"] = _to_png(self.pictures.after)
-            steps = np.rint(self.pictures.error * _STEPS)
-            model["error"] = _to_png(np.where(np.isnan(steps), _MASKED, steps).astype(np.uint16))
+            model |= self.pictures.encoded
         if self.cloud:
             colors, weights = self.cloud
             model["cloud"] = {"colors": colors.tolist(), "weights": weights.tolist()}
