@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from bigquant.inspection import inspect
     from bigquant.kmeans import KMeans
     from bigquant.palette import Palette
-    from bigquant.pipeline import color_histogram, quantize, sweep
+    from bigquant.pipeline import color_histogram, quantize
     from bigquant.preflight import doctor
     from bigquant.quantized import QuantizedImage
     from bigquant.read import open_image
     from bigquant.reporting import report
+    from bigquant.sweeping import sweep
     from bigquant.swept import Sweep
     from bigquant.table_fit import cluster_table
 
@@ -80,7 +81,7 @@ _HOMES = {
     "plot": "plot",
     "quantize": "pipeline",
     "report": "reporting",
-    "sweep": "pipeline",
+    "sweep": "sweeping",
 }
 
 

@@ -98,6 +98,7 @@ def quantize_files(
     algorithm: str = "auto",
     scale: str = "none",
     space: str = "srgb",
+    dither: str = "none",
     random_state: int | None = 0,
     command: str | None = None,
 ) -> Outcome:
@@ -109,7 +110,7 @@ def quantize_files(
     names, failures = list(job.images), dict(job.failures)
     images, kept = list(job.images.values()), _find_kept(job)
     if kept.palette:
-        results = [plan_result(image, kept.palette, {}) for image in alike(images)]
+        results = [plan_result(image, kept.palette, {}, dither) for image in alike(images)]
         previews = [record(result, job.reading, command) for result in results]
         if kept.preview:
             previews = go_on(previews, kept.preview)
@@ -122,6 +123,7 @@ def quantize_files(
         algorithm=algorithm,
         scale=scale,
         space=space,
+        dither=dither,
         random_state=random_state,
         most_cloud=MOST_COLORS,
     )
@@ -149,15 +151,15 @@ def _find_kept(job: Job) -> Kept:
     return Kept(palette, len(job.done), blocks, preview)
 
 
-def apply_files(job: Job, palette: Palette) -> Outcome:
-    """Write each input of a job in the nearest colours of a palette."""
+def apply_files(job: Job, palette: Palette, dither: str = "none") -> Outcome:
+    """Write each input of a job in the colours of a palette."""
     if palette.channels == 1 and any(image.channels == 3 for image in job.images.values()):
         palette = palette.as_rgb()  # gray images join it
     results: dict[str, QuantizedImage] = {}
     failures = dict(job.failures)
     for name, image in job.images.items():
         try:
-            results[name] = apply_palette(palette, image)
+            results[name] = apply_palette(palette, image, dither=dither)
         except InputError as error:
             if job.strict:
                 raise
@@ -212,6 +214,7 @@ def _write(job: Job, name: str, result: QuantizedImage, preview: Preview | None)
     if job.ledger:
         plan = job.ledger.plan(list(job.targets).index(name))
     format_ = format_of(target) or "zarr"
+    said = {"dither": result.dither} if format_ == "zarr" else {}
     return _WRITERS[format_](
         target,
         result.label_blocks,
@@ -223,5 +226,6 @@ def _write(job: Job, name: str, result: QuantizedImage, preview: Preview | None)
         with_palette=job.palette is None,
         preview=preview and replace(preview, begun=time.perf_counter()),
         plan=plan,
+        **said,
         **{option: job.writing[option] for option in _OWN_OPTIONS.get(format_, ())},
     )

@@ -14,13 +14,14 @@ from bigquant.inputs import palette_name
 @click.argument("palette_file", metavar="PALETTE")
 @click.argument("names", metavar="INPUT...", nargs=-1, required=True)
 @options.files(".NAME.zarr, NAME being that of PALETTE")
+@options.dither
 @options.reading
 @options.cluster
 @options.overwrite
 @options.quiet
 @options.shared
-def apply(palette_file: str, names: tuple[str, ...], **chosen: Any) -> None:
-    """Write INPUT in the colours of PALETTE, each pixel in the nearest one.
+def apply(palette_file: str, names: tuple[str, ...], dither: str, **chosen: Any) -> None:
+    """Write INPUT in the colours of PALETTE, each pixel in the nearest one unless --dither.
 
     PALETTE is a palette file; INPUT is a file or a Zarr, a folder, a pattern ('scans/*.tif'), or
     @list.txt with a name a line. Nothing is fitted: one pass over the pixels, which also counts
@@ -38,9 +39,9 @@ def apply(palette_file: str, names: tuple[str, ...], **chosen: Any) -> None:
     filejob.run(
         names,
         palette_name(palette_file),
-        {"palette": palette.as_json()},
+        {"palette": palette.as_json(), "dither": dither},
         lambda job: check_room(job, palette.k, palette.first_label),
-        lambda job: apply_files(job, palette),
+        lambda job: apply_files(job, palette, dither),
         _describe,
         applied=palette_file,
         **chosen,

@@ -57,6 +57,7 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> list[str
 )
 @options.scale
 @options.space
+@options.dither
 @click.option(
     "--columns",
     metavar="A,B,C",
@@ -78,6 +79,7 @@ def fit(
     algorithm: str,
     scale: str,
     space: str,
+    dither: str,
     columns: list[str] | None,
     seed: int,
     report: bool,
@@ -114,6 +116,7 @@ def fit(
         "algorithm": algorithm,
         "scale": scale,
         "space": space,
+        "dither": dither,
         "random_state": seed,
     }
     filejob.run(

@@ -98,10 +98,10 @@ def sweep(
     from bigquant.cluster import running_on  # noqa: PLC0415 - --help stays quick
     from bigquant.factsheets import fact_sheet, sweep_table  # noqa: PLC0415
     from bigquant.parameters import read_wishes  # noqa: PLC0415
-    from bigquant.pipeline import sweep_images  # noqa: PLC0415
     from bigquant.preflight import ensure_ready  # noqa: PLC0415
     from bigquant.read import open_image  # noqa: PLC0415
     from bigquant.sweep_files import check_files, write_files  # noqa: PLC0415
+    from bigquant.sweeping import sweep_images  # noqa: PLC0415
     from bigquant.terminal import stage_progress, unpack  # noqa: PLC0415
 
     _, kept = read_wishes(ks, keep)

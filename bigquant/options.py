@@ -70,6 +70,14 @@ space = click.option(
     help="Where colours are compared: as they are stored, by their light, or as people see them; "
     "of 8-bit gray or RGB.",
 )
+dither = click.option(
+    "--dither",
+    type=click.Choice(["none", "bayer", "blue-noise"]),
+    default="none",
+    show_default=True,
+    help="Mix colours that the palette lacks, pixel by pixel, in a regular pattern or by blue "
+    "noise: no bands in smooth parts, and no seams.",
+)
 quiet = click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary.")
 
 

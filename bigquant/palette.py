@@ -191,6 +191,7 @@ class Palette(PaletteValues):
         nodata: float | None = None,
         bands: Sequence[int] | None = None,
         channel_axis: int | None = None,
+        dither: str = "none",
     ) -> QuantizedImage:
         """Plan an image in these colours, each pixel in the nearest one; nothing is fitted.
 
@@ -201,6 +202,8 @@ class Palette(PaletteValues):
         image, mask, nodata, bands, channel_axis
             One image, as for `quantize`. A gray image joins a palette of RGB, and a gray palette
             an image of RGB: then the output is RGB.
+        dither
+            As for `quantize`: pixels are not in the nearest colours then, but in mixtures of two.
 
         Returns
         -------
@@ -217,9 +220,8 @@ class Palette(PaletteValues):
         # the one step up: the method belongs to the palette, its work to the stages
         from bigquant.pipeline import apply_palette  # noqa: PLC0415
 
-        return apply_palette(
-            self, image, mask=mask, nodata=nodata, bands=bands, channel_axis=channel_axis
-        )
+        reading: Any = {"mask": mask, "nodata": nodata, "bands": bands}
+        return apply_palette(self, image, dither=dither, channel_axis=channel_axis, **reading)
 
     def as_json(self) -> dict[str, Any]:
         """Describe the palette in JSON's types; `palette.schema.json` is the schema of it."""

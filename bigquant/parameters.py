@@ -15,6 +15,7 @@ from bigquant.errors import InputError
 from bigquant.image import Image
 from bigquant.kept import read_colors
 from bigquant.palette import MAX_COLORS
+from bigquant.thresholds import DITHERS
 from bigquant.ways import ALGORITHMS, HISTOGRAM, LLOYD, SCALES, choose_way, way_of
 
 DEFAULT_K = 32
@@ -201,4 +202,22 @@ def check_kept(images: Sequence[Image], kept: NDArray[np.uint8], scale: str) -> 
         raise InputError(
             f"{_described(image)}: colours can be kept in palettes of 8-bit gray or RGB without "
             "--scale only: leave out --keep (keep=)"
+        )
+
+
+def check_dither(image: Image, dither: str, k: int, scale: str) -> None:
+    """Refuse to mix colours of a palette of `k`, other than 8-bit gray or RGB, or of too many."""
+    if dither not in DITHERS:
+        raise InputError(f"dither={dither!r}: must be one of {DITHERS}")
+    if dither == "none":
+        return
+    if image.dtype != np.uint8 or image.channels not in (1, 3) or scale != "none":
+        raise InputError(
+            f"{_described(image)}: only 8-bit gray and RGB without --scale can be dithered: leave "
+            "out --dither (dither=), or choose three bands of 8 bits (--bands)"
+        )
+    if k > MOST_LABELS:
+        raise InputError(
+            f"k={k}: of at most {MOST_LABELS} colours others can be mixed: take fewer, or leave "
+            "out --dither (dither=)"
         )

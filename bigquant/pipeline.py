@@ -1,4 +1,4 @@
-"""`quantize`, `sweep` and `apply_palette`: the one place that knows the order of the stages."""
+"""`quantize` and `apply_palette`: the one place that knows the order of the stages."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from bigquant.errors import BigquantError, InputError, PaletteWarning
 from bigquant.fitting import (
     fit_at_the_knee,
     fit_palette,
-    fit_palettes,
     fit_until,
-    mean_differences,
     weigh_colors,
 )
 from bigquant.image import Image
@@ -27,6 +25,7 @@ from bigquant.palette import Palette
 from bigquant.parameters import (
     alike,
     check_countable,
+    check_dither,
     check_kept,
     check_space,
     check_types,
@@ -35,12 +34,10 @@ from bigquant.parameters import (
     most_colors,
     read_fitting,
     read_wish,
-    read_wishes,
 )
 from bigquant.quantized import QuantizedImage
 from bigquant.read import open_image
 from bigquant.remap import paint, remap, remap_and_tally, tally_length
-from bigquant.swept import Sweep
 from bigquant.watch import compute
 
 
@@ -57,6 +54,7 @@ def quantize(
     algorithm: str = "auto",
     scale: str = "none",
     space: str = "srgb",
+    dither: str = "none",
     n_init: str | int = "auto",
     random_state: int | None = 0,
 ) -> Any:
@@ -99,6 +97,11 @@ def quantize(
         light that they stand for, or in OKLab or CIELAB (D65), where they are more as people see
         them. Labels are of the nearest colours in that space, which the palette names and
         `Palette.apply` goes by; the error is that of the values in any case, and greater.
+    dither : {"none", "bayer", "blue-noise"}
+        Show what the palette lacks as mixtures of two of its colours, in Bayer's regular pattern
+        or by blue noise; which of the two a pixel gets depends on its colour, row and column
+        alone. For 8-bit gray and RGB, and up to 256 colours. The palette is the same; its
+        numbers are those of the dithered image once that is written or measured.
     n_init : "auto" or int
         Restarts of the fit, the best of which is kept.
     random_state : int or None
@@ -118,7 +121,7 @@ def quantize(
     BigquantError
         If k colours do not reach the quality.
     """
-    images = _open_all("quantize", image, mask, nodata, bands, channel_axis)
+    images = open_all("quantize", image, mask, nodata, bands, channel_axis)
     results, failures = quantize_images(
         images,
         choose_k(k, quality),
@@ -127,6 +130,7 @@ def quantize(
         algorithm=algorithm,
         scale=scale,
         space=space,
+        dither=dither,
         n_init=n_init,
         random_state=random_state,
         stacklevel=3,
@@ -136,9 +140,10 @@ def quantize(
     return results if isinstance(image, list | tuple) else results[0]
 
 
-def _open_all(
+def open_all(
     what: str, image: Any, mask: Any, nodata: Any, bands: Any, channel_axis: Any
 ) -> list[Image]:
+    """Open what a function was given: an image, or a list of images."""
     several = isinstance(image, list | tuple)
     if several and mask is not None and mask is not False:
         raise InputError("a mask is for one image: open each with open_image(..., mask=...)")
@@ -161,6 +166,7 @@ def quantize_images(
     algorithm: str = "auto",
     scale: str = "none",
     space: str = "srgb",
+    dither: str = "none",
     n_init: str | int = "auto",
     random_state: int | None = 0,
     most_cloud: int = 0,
@@ -185,6 +191,7 @@ def quantize_images(
     check_way(images, scale, algorithm, chosen)
     check_kept(images, kept, scale)
     check_space(images, space, scale, algorithm)
+    check_dither(images[0], dither, most_colors(k, quality), scale)
     seen = {"algorithm": algorithm, "scale": scale, "space": space}
     with counting(images, kept, **seen, seed=random_state or 0) as counted:
         start = time.perf_counter()
@@ -195,90 +202,15 @@ def quantize_images(
             palette = fit_at_the_knee(counted, most_colors(k, None), **fitting)
         else:
             palette = fit_palette(counted, int(k), algorithm=algorithm, **fitting)
-            _warn_of_fewer(counted, int(k), palette.k, stacklevel + 1)
+            warn_of_fewer(counted, int(k), palette.k, stacklevel + 1)
         seconds = {"count": counted.seconds, "fit": time.perf_counter() - start}
-        results = [plan_result(image, palette, seconds) for image in counted.images]
+        results = [plan_result(image, palette, seconds, dither) for image in counted.images]
         if most_cloud:
             cloud = weigh_colors(counted, most_cloud)
             results = [replace(result, cloud=cloud) for result in results]
         if 0 not in counted.failures:
             results[0] = replace(results[0], thumbnail=counted.thumbnail)
     return results, counted.failures
-
-
-def sweep(
-    image: Any,
-    k: Sequence[int] = range(2, 11),
-    *,
-    mask: Any = None,
-    nodata: float | None = None,
-    bands: Sequence[int] | None = None,
-    channel_axis: int | None = None,
-    keep: Any = None,
-    scale: str = "none",
-    space: str = "srgb",
-    n_init: str | int = "auto",
-    random_state: int | None = 0,
-) -> Sweep:
-    """Fit a palette for each number of colours, from one pass over the pixels.
-
-    Fits go upward, and each starts from the one before as well: so the error never rises with k,
-    and a palette may be a little better than the one that `quantize` finds for the same k.
-
-    Parameters
-    ----------
-    image
-        An image or a list of images, as for `quantize`.
-    k : sequence of int
-        Numbers of colours, 1 to 65535, in any order. In place of those beyond the distinct colours
-        of the image their number stands, with a `PaletteWarning`.
-    mask, nodata, bands, channel_axis, keep, scale, space, n_init, random_state
-        As for `quantize`; of images of up to 4 bands. In another space than sRGB it is the error
-        in that space that never rises with k.
-
-    Returns
-    -------
-    Sweep
-
-    Raises
-    ------
-    InputError
-        As of `quantize`.
-    """
-    images = _open_all("sweep", image, mask, nodata, bands, channel_axis)
-    fitting: dict[str, Any] = {"n_init": n_init, "random_state": random_state}
-    return sweep_images(images, k, keep=keep, scale=scale, space=space, **fitting)
-
-
-def sweep_images(
-    images: Sequence[Image],
-    k: Sequence[int],
-    *,
-    keep: Any = None,
-    scale: str = "none",
-    space: str = "srgb",
-    n_init: str | int = "auto",
-    random_state: int | None = 0,
-    stacklevel: int = 3,
-) -> Sweep:
-    """Do what `sweep` does with images that are open."""
-    ks, kept = read_wishes(k, keep)
-    fitting = read_fitting(n_init, random_state)
-    images = alike(images)
-    check_way(images, scale, "auto", "a sweep")
-    check_kept(images, kept, scale)
-    check_space(images, space, scale, "auto")
-    with counting(images, kept, scale=scale, space=space) as counted:
-        for failure in counted.failures.values():
-            raise failure
-        most = counted.n_centers(ks[-1])
-        _warn_of_fewer(counted, ks[-1], most, stacklevel)
-        ks = [*(k for k in ks if k < most), most]
-        start = time.perf_counter()
-        palettes = fit_palettes(counted, ks, **fitting)
-        differences = mean_differences(counted, palettes)
-    seconds = {"count": counted.seconds, "fit": time.perf_counter() - start}
-    return Sweep(tuple(ks), tuple(palettes), tuple(differences), seconds, counted.thumbnail)
 
 
 def color_histogram(
@@ -293,7 +225,7 @@ def color_histogram(
 
     The parameters are those of `quantize`; for images of 8 bits and up to 3 bands, or 16 and one.
     """
-    images = _open_all("color_histogram", image, mask, nodata, bands, channel_axis)
+    images = open_all("color_histogram", image, mask, nodata, bands, channel_axis)
     images = alike(images)
     check_countable(images)
     with counting(images, np.empty((0, 3), np.uint8)) as counted:
@@ -303,7 +235,7 @@ def color_histogram(
     return histogram
 
 
-def _warn_of_fewer(counted: Counted, k: int, found: int, stacklevel: int) -> None:
+def warn_of_fewer(counted: Counted, k: int, found: int, stacklevel: int) -> None:
     """Tell why a palette has fewer colours than were asked for."""
     if found == k:
         return
@@ -315,19 +247,25 @@ def _warn_of_fewer(counted: Counted, k: int, found: int, stacklevel: int) -> Non
     warnings.warn(f"k={found}, not {k}: {why}", PaletteWarning, stacklevel=stacklevel)
 
 
-def plan_result(image: Image, palette: Palette, seconds: Mapping[str, float]) -> QuantizedImage:
-    """Plan an image in the colours of a palette that is fitted to it.
+def plan_result(
+    image: Image, palette: Palette, seconds: Mapping[str, float], dither: str = "none"
+) -> QuantizedImage:
+    """Plan an image in the colours of a palette.
 
-    What is known of its pixels only by bins or by a sample is counted when they are read again.
+    What is not known of its pixels, but of bins, a sample or the nearest colours though they are
+    dithered, is counted when they are read again.
     """
-    if palette.is_exact:
-        labels = remap(image, palette)
-        return QuantizedImage(palette, labels, paint(labels, palette), image, seconds)
-    labels, tally = remap_and_tally(image, palette)
-    return QuantizedImage(palette, labels, paint(labels, palette), image, seconds, tally)
+    if palette.is_exact and dither == "none":
+        labels, tally = remap(image, palette), None
+    else:
+        labels, tally = remap_and_tally(image, palette, dither)
+    painted = paint(labels, palette)
+    return QuantizedImage(palette, labels, painted, image, seconds, tally, dither=dither)
 
 
-def apply_palette(palette: Palette, image: Any, **reading: Any) -> QuantizedImage:
+def apply_palette(
+    palette: Palette, image: Any, *, dither: str = "none", **reading: Any
+) -> QuantizedImage:
     """Plan an image in the colours of a palette: what `Palette.apply` does."""
     image = _open("apply", image, **reading)
     check_types([image])
@@ -347,6 +285,6 @@ def apply_palette(palette: Palette, image: Any, **reading: Any) -> QuantizedImag
             f"band{'s' if image.channels > 1 else ''}, the palette {palette.dtype} of "
             f"{palette.channels}: choose the same bands (--bands), or convert the image"
         )
+    check_dither(image, dither, palette.k, palette.scale)
     palette = palette.with_tally(np.zeros(tally_length(palette), np.int64))
-    labels, tally = remap_and_tally(image, palette)
-    return QuantizedImage(palette, labels, paint(labels, palette), image, {}, tally)
+    return plan_result(image, palette, {}, dither)

@@ -14,7 +14,7 @@ from bigquant.palette import Palette
 from bigquant.remap import Labeller, labeller
 
 
-def frame_pixels(image: da.Array, palette: Palette) -> Any:
+def frame_pixels(image: da.Array, palette: Palette, dither: str) -> Any:
     """Plan a dask.dataframe.DataFrame with a row for each pixel, one partition a block.
 
     Pixels that are no part of the image are left out. Each block is read once.
@@ -24,10 +24,12 @@ def frame_pixels(image: da.Array, palette: Palette) -> Any:
     image : dask.array.Array, (y, x, channel)
     palette : Palette
         Of as many channels.
+    dither : {"none", "bayer", "blue-noise"}
+        Of `quantize`.
     """
     import dask.dataframe as dd  # noqa: PLC0415 - takes a second to import
 
-    chosen = labeller(image, palette)
+    chosen = labeller(image, palette, dither)
     words = np.array(css_colors(palette.shown_table), object)
     blocks = image.rechunk({2: -1}).to_delayed()
     rows, columns = (np.cumsum((0, *lengths[:-1])) for lengths in image.chunks[:2])
@@ -51,7 +53,7 @@ def _frame_block(
     """Make the rows of one block, whose first pixel stands at this row and column."""
     import pandas as pd  # noqa: PLC0415
 
-    channels, labels = chosen.palette.channels, chosen(pixels)
+    channels, labels = chosen.palette.channels, chosen(pixels, row, column)
     shown = labels >= chosen.palette.first_label
     y, x = np.nonzero(shown)
     labels = labels[shown]

@@ -116,11 +116,12 @@ def before_after(image: Any, result: QuantizedImage | Palette) -> Picture:
     result : QuantizedImage or Palette
     """
     palette = result.palette if isinstance(result, QuantizedImage) else result
-    pixels = _thumbnail(image, result if isinstance(result, QuantizedImage) else None)
+    known = result if isinstance(result, QuantizedImage) else None
+    pixels, dither = _thumbnail(image, known), known.dither if known else "none"
     channels = _opened(image).channels
     panels = [
         ("before", as_shown(pixels, channels, palette)),
-        (f"after, k={palette.k}", in_colors(pixels, channels, palette)),
+        (f"after, k={palette.k}", in_colors(pixels, channels, palette, dither)),
     ]
     return _panels(panels, 2, 5.0, palette)
 

@@ -52,11 +52,13 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         Of a palette that is applied, or was not fitted to the count of every colour: pixels of
         every label, and last the sum of their squared errors, of each chunk, from the same
         reading of the image as the labels. Before that is computed the palette has none, or
-        those of the bins that it was fitted to.
+        those of the nearest colours, or of the bins that it was fitted to.
     thumbnail : ndarray, (y, x, channel), optional
         Every n-th pixel of the original, at most 512 along a side, taken while it was counted.
     cloud : (ndarray, ndarray), optional
         Colours (n, channels) that stand for all that were counted, and their weights (n,).
+    dither : {"none", "bayer", "blue-noise"}
+        How colours that the palette lacks are shown.
     """
 
     palette: Palette
@@ -67,6 +69,7 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
     tally: da.Array | None = None
     thumbnail: NDArray[Any] | None = None
     cloud: tuple[NDArray[Any], NDArray[Any]] | None = None
+    dither: str = "none"
 
     @property
     def source(self) -> Source:
@@ -77,7 +80,8 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         """Get the palette with the pixels of each colour and the error of this image.
 
         That takes one reading of the image where the palette was applied, or fitted to bins or
-        a sample, and none where it was fitted to the count of every colour. Whoever writes the
+        a sample, or where the image is dithered, and none where it was fitted to the count of
+        every colour. Whoever writes the
         image gets the same from `to_zarr` or `to_tiff`.
         """
         if self.tally is None:
@@ -128,7 +132,7 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         image = self.original
         if image.channels < self.palette.channels:
             image = image.as_rgb()
-        return frame_pixels(image, self.palette)
+        return frame_pixels(image, self.palette, self.dither)
 
     def to_zarr(
         self,
@@ -169,6 +173,7 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
             self.palette,
             self.source,
             tally=self.tally,
+            dither=self.dither,
             content=content,
             ome_zarr=ome_zarr,
             overwrite=overwrite,
@@ -268,7 +273,8 @@ class QuantizedImage(DaskMethodsMixin):  # type: ignore[misc]
         parts = [facts_html(facts), blocks.to_svg(size=_SHOWN_SIDE)]
         if self.thumbnail is not None:
             step = thumbnail_step(self.thumbnail.shape, _SHOWN_SIDE)
-            small = in_colors(self.thumbnail[::step, ::step], self.original.channels, palette)
+            thin, channels = self.thumbnail[::step, ::step], self.original.channels
+            small = in_colors(thin, channels, palette, self.dither)
             parts.append(picture_html(small, f"the image in {palette.k} colors"))
         return beside_html(*parts) + swatches_html(palette.hex, palette.shares, palette.first_label)
 

@@ -21,7 +21,7 @@ def record(result: QuantizedImage, reading: Mapping[str, Any], command: str | No
     """Tell of an image that was fitted what its report will show.
 
     The small picture after is made of the one before: what is written of these pixels is their
-    nearest colour, too.
+    nearest colour, too, or, where the image is dithered, looks alike.
 
     Parameters
     ----------
@@ -42,13 +42,15 @@ def record(result: QuantizedImage, reading: Mapping[str, Any], command: str | No
         "dtype": image.dtype.name,
         "pixel_size": list(size) if size else None,
         "reading": _as_json(reading),
+        "dither": result.dither,
         "command": command,
         "seconds": dict(result.seconds),
     }
     pictures = None
     if result.thumbnail is not None:
         before = as_shown(result.thumbnail, image.channels, palette)
-        pictures = Pictures.of(before, in_colors(result.thumbnail, image.channels, palette))
+        after = in_colors(result.thumbnail, image.channels, palette, result.dither)
+        pictures = Pictures.of(before, after)
     return Preview(pictures, None if result.cloud is None else _shown(result.cloud, palette), facts)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant import kernels
+from bigquant.dither import dither_block
 from bigquant.nearcolors import label_colors, label_table
 from bigquant.nearest import nearest_of_all
 from bigquant.painting import paint_block
@@ -28,6 +29,8 @@ _FEW_POINTS = 1 << 24
 
 #: Pixels that are compared at once: what they take stays in the cache.
 _SLICE = 1 << 15
+#: Pixels that are labelled and then counted, while they are in the second cache.
+_TALLIED = 1 << 17
 
 _lock = threading.Lock()
 
@@ -42,31 +45,42 @@ class Labeller:
     few : bool
         Whether the pixels are so few that 8-bit colours are labelled in less time than a table
         is made.
+    dither : {"none", "bayer", "blue-noise"}
+        Of `quantize`.
     """
 
     palette: Palette
     few: bool = False
+    dither: str = "none"
 
-    def __call__(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Label one block (y, x, channel); pixels that are no part of the image get label 0."""
+    def __call__(self, pixels: NDArray[Any], row: int = 0, column: int = 0) -> NDArray[Any]:
+        """Label one block (y, x, channel); pixels that are no part of the image get label 0.
+
+        The block begins at this row and column of the image.
+        """
         palette = self.palette
+        if self.dither != "none":
+            return dither_labels(pixels, palette, self.dither, row, column)
         if not has_table(palette):
             return compare_rows(pixels, palette)
         return (compare_block if self.few else label_block)(pixels, palette)
 
-    def tally(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    def tally(
+        self, pixels: NDArray[Any], row: int = 0, column: int = 0
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Label one block, and count what `Palette.with_tally` wants to know, (1, 1, n)."""
-        palette, labels = self.palette, self(pixels)
-        counts = np.zeros(tally_length(palette), np.int64)
+        palette, counts = self.palette, np.zeros(tally_length(self.palette), np.int64)
         if has_table(palette):
-            counts[-1] = kernels.tally(
-                np.require(pixels, np.uint8, ["C", "W"]),
-                labels,
-                palette.table,
-                bool(palette.first_label),
-                counts[:-1],
-            )
+            labels = np.empty(pixels.shape[:2], palette.label_dtype)
+            height = max(1, _TALLIED // max(1, pixels.shape[1]))
+            for top in range(0, len(pixels), height):
+                part = np.require(pixels[top : top + height], np.uint8, ["C", "W"])
+                found = labels[top : top + height]
+                found[:] = self(part, row + top, column)
+                reserved = bool(palette.first_label)
+                counts[-1] += kernels.tally(part, found, palette.table, reserved, counts[:-1])
         else:
+            labels = self(pixels, row, column)
             counts[-2:] = tally_rows(
                 _as_rows(pixels),
                 palette.channels,
@@ -110,8 +124,10 @@ def remap(image: da.Array, palette: Palette) -> da.Array:
     )
 
 
-def remap_and_tally(image: da.Array, palette: Palette) -> tuple[da.Array, da.Array]:
-    """Plan labels as `remap` does, and what `Palette.with_tally` wants to know of them.
+def remap_and_tally(
+    image: da.Array, palette: Palette, dither: str = "none"
+) -> tuple[da.Array, da.Array]:
+    """Plan labels, dithered perhaps, and what `Palette.with_tally` wants to know of them.
 
     One task makes both of a block, so what reads both reads the image once.
 
@@ -122,7 +138,13 @@ def remap_and_tally(image: da.Array, palette: Palette) -> tuple[da.Array, da.Arr
         Of each chunk: pixels of every label, and last the sum of their squared errors, in one
         number or two. Whole numbers, so their sum is the same for any chunks.
     """
-    pairs = map_pixels(labeller(image, palette).tally, image, token="remap-block", dtype=object)
+    pairs = map_pixels(
+        labeller(image, palette, dither).tally,
+        image,
+        token="remap-block",
+        dtype=object,
+        placed=dither != "none",
+    )
     dtype, length = palette.label_dtype, tally_length(palette)
     labels = pairs.map_blocks(
         itemgetter(0), token="labels-block", dtype=dtype, meta=np.empty((0, 0), dtype)
@@ -152,13 +174,13 @@ def paint(labels: da.Array, palette: Palette) -> da.Array:
     )
 
 
-def labeller(image: da.Array, palette: Palette) -> Labeller:
+def labeller(image: da.Array, palette: Palette, dither: str = "none") -> Labeller:
     """Choose how to label the blocks of an image."""
     n_pixels = image.shape[0] * image.shape[1]
     few = n_pixels <= _FEW_PIXELS and n_pixels * palette.k <= _FEW_DISTANCES
     if palette.space != "srgb":  # it takes longest to find out where a colour lies
         few = n_pixels <= _FEW_POINTS and palette.channels == 3
-    return Labeller(palette.bare(), few)
+    return Labeller(palette.bare(), few, dither)
 
 
 def label_block(pixels: NDArray[np.uint8], palette: Palette) -> NDArray[Any]:
@@ -189,6 +211,14 @@ def compare_block(pixels: NDArray[np.uint8], palette: Palette) -> NDArray[Any]:
     if pixels.shape[2] > channels:
         labels[pixels[..., -1] == 0] = 0
     return labels
+
+
+def dither_labels(
+    pixels: NDArray[np.uint8], palette: Palette, dither: str, row: int, column: int
+) -> NDArray[Any]:
+    """Label one block that begins at a row and column in mixtures of a palette's colours."""
+    mixed = palette.colors, palette.space, palette.first_label
+    return dither_block(pixels, *mixed, dither, row, column)
 
 
 def compare_rows(pixels: NDArray[Any], palette: Palette) -> NDArray[Any]:

@@ -146,6 +146,7 @@ def _facts(output: str, shown: Shown) -> dict[str, str]:
         "PSNR": _error_words(palette) if shown.is_ours else None,
         "CIEDE2000": _difference_words(shown),
         "fit": _fit_words(palette),
+        "dither": known.get("dither") if known.get("dither") != "none" else None,
         "seconds": _second_words(known.get("seconds", {})),
         "versions": ", ".join(f"{n} {v}" for n, v in palette.fit.get("versions", {}).items()),
         "command": known.get("command"),
@@ -193,7 +194,8 @@ def _fit_words(palette: Palette) -> str | None:
         return None
     seed = fit.get("random_state")
     scale = f", scale {palette.scale}" if palette.scale != "none" else ""
-    return f"{fit['algorithm']}, seed {'none' if seed is None else seed}{scale}"
+    space = f", space {palette.space}" if palette.space != "srgb" else ""
+    return f"{fit['algorithm']}, seed {'none' if seed is None else seed}{scale}{space}"
 
 
 def _second_words(seconds: Mapping[str, float]) -> str | None:

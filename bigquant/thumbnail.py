@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bigquant.histogram import thumbnail_starts, thumbnail_step
 from bigquant.image import Image
 from bigquant.palette import Palette
-from bigquant.remap import compare_rows
+from bigquant.remap import compare_rows, dither_labels
 
 
 def thumbnail(image: Image, side: int = 512) -> NDArray[Any]:
@@ -50,11 +50,20 @@ def as_shown(pixels: NDArray[Any], channels: int, palette: Palette) -> NDArray[n
     return _with_alpha(shown, pixels, palette.channels)
 
 
-def in_colors(pixels: NDArray[Any], channels: int, palette: Palette) -> NDArray[np.uint8]:
-    """Put pixels into the nearest colours of a palette, and show them as `as_shown` does."""
+def in_colors(
+    pixels: NDArray[Any], channels: int, palette: Palette, dither: str = "none"
+) -> NDArray[np.uint8]:
+    """Put pixels into the colours of a palette, and show them as `as_shown` does.
+
+    They are dithered as an image of their own: of one that is dithered every n-th pixel would
+    show what its pattern and n have in common.
+    """
     pixels, palette = _joined(pixels, channels, palette)
     palette = replace(palette, first_label=1)  # whatever it reserves, pixels may be masked
-    labels = compare_rows(pixels, palette)
+    if dither == "none":
+        labels = compare_rows(pixels, palette)
+    else:
+        labels = dither_labels(pixels, palette, dither, 0, 0)
     return _with_alpha(palette.shown_table[labels], pixels, palette.channels)
 
 

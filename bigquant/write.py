@@ -47,6 +47,7 @@ def write_zarr(
     source: Source,
     *,
     tally: da.Array | None = None,
+    dither: str = "none",
     content: str = "both",
     ome_zarr: str = "0.5",
     overwrite: bool = False,
@@ -70,6 +71,8 @@ def write_zarr(
     tally : dask.array.Array, (row, column, n), optional
         Of `remap_and_tally`, where the palette does not know the image's numbers yet: they are
         computed along with the labels, and taken.
+    dither : {"none", "bayer", "blue-noise"}
+        How the labels were made: it stands in the attributes unless it is "none".
     content : {"both", "image", "labels"}
         The image (c, y, x) of the palette's colours, in their type, ``labels/quantized`` (y, x),
         or both. Labels alone are the group's image, too.
@@ -136,7 +139,11 @@ def write_zarr(
             content=content,
             scale=source.scale,
             place=Place.of(source),
-            attributes={"palette": palette.as_json(), "source": source.as_attributes()},
+            attributes={
+                "palette": palette.as_json(),
+                "source": source.as_attributes(),
+                **({} if dither == "none" else {"dither": dither}),
+            },
         )
     return palette
 

@@ -145,3 +145,55 @@ def quantize(image, starts):
     table = np.vstack([np.zeros((first_label, colors.shape[1]), np.uint8), colors])
     flat = labels(image, colors, first_label)
     return colors, mse(image, table[flat]), pyramid(flat, table, bool(first_label))
+
+
+def dithered(image, colors, first_label, thresholds, grain=1 / 8, fewest=1 / 64):
+    """Tell which labels every pixel may have, (y, x, first_label + k); of nearly all only one.
+
+    A pixel is shown by its nearest colour and the one that this is best mixed with. The second
+    way of two is open where mixtures are as good as each other, or a share hits a threshold.
+    """
+    palette, levels = colors.astype(float), 4096
+    bright = np.broadcast_to(colors, (len(colors), 3)) @ [299, 587, 114]
+    allowed = np.zeros((*image.shape[:2], first_label + len(colors)), bool)
+    for y, x in np.ndindex(*image.shape[:2]):
+        color, may_be = image[y, x, : colors.shape[1]].astype(float), allowed[y, x]
+        if image.shape[2] > colors.shape[1] and image[y, x, -1] == 0:
+            may_be[0] = True
+            continue
+        nearest = nearest_of(color, palette)
+        ways = mixtures(color, palette, nearest, grain)
+        best = max((worth for worth, _, _ in ways), default=0)
+        tolerance = 1e-5 * (1 + abs(best))
+        threshold = (thresholds[y % len(thresholds), x % len(thresholds)] + 0.5) / levels
+        shares = [(other, share) for worth, other, share in ways if worth >= best - tolerance]
+        for other, share in shares or [(nearest, 0.0)]:
+            swapped = (bright[other], other) < (bright[nearest], nearest)
+            for near in (share - 1e-6, share + 1e-6):  # rounded to one of the levels
+                rounded = np.floor(near * levels + 0.5) / levels
+                rounded = 0.0 if rounded < fewest else rounded
+                takes = threshold < (1 - rounded if swapped else rounded)
+                may_be[first_label + (other if takes != swapped else nearest)] = True
+    return allowed
+
+
+def nearest_of(color, palette):
+    """Find the nearest colour; of equally near ones the lowest index."""
+    return int(((palette - color) ** 2).sum(axis=1).argmin())
+
+
+def mixtures(color, palette, nearest, grain):
+    """List what mixtures of the nearest colour with another are worth: (worth, other, share).
+
+    That is by how much the squared distance falls, less the grain: the variance of the pixels.
+    """
+    ways = []
+    for other, end in enumerate(palette):
+        way = end - palette[nearest]
+        along = (color - palette[nearest]) @ way
+        if along > 0:
+            share = along / (way @ way)
+            mean = palette[nearest] + share * way
+            gained = ((color - palette[nearest]) ** 2).sum() - ((color - mean) ** 2).sum()
+            ways.append((gained - grain * share * (1 - share) * (way @ way), other, share))
+    return ways

@@ -188,7 +188,7 @@ def test_another_plan_starts_afresh(scan, tmp_path, capsys):
     partial, saved = tmp_path / ".out.zarr.partial", tmp_path / "saved"
     shutil.copytree(partial, saved)
     changes = (["-k", "6"], ["--seed", "1"], ["--bands", "3,2,1"], ["--content", "labels"])
-    changes += (["--space", "oklab"],)
+    changes += (["--space", "oklab"], ["--dither", "bayer"])
     for further in (*changes, "palette", "input"):
         shutil.copytree(saved, partial, dirs_exist_ok=True)
         if further == "palette":
