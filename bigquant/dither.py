@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bigquant.colorspace import points_of
 from bigquant.jit import jit
-from bigquant.mixing import LEVELS, mix
+from bigquant.mixing import LEVELS, mix, sort_partners
 from bigquant.thresholds import thresholds
 
 #: Most colours of a palette: the labels of both parts of a mixture have 8 bits each.
@@ -58,7 +58,7 @@ def dither_block(
     labels = np.empty((height, width), np.min_scalar_type(first_label + len(colors) - 1))
     matrix = _rolled(dither, column)
     with _lock:  # all threads fill the same table
-        table = _mixtures(colors.tobytes(), colors.shape, space)
+        table, centers, partners = _mixtures(colors.tobytes(), colors.shape, space)
     rows = max(1, _SLICE // max(1, width))
     missing = np.empty(rows * width, np.int64)
     for top in range(0, height, rows):
@@ -67,20 +67,23 @@ def dither_block(
         n = choose(part, colors.shape[1], *place, missing)
         if n:
             wanted = part.reshape(-1, part.shape[2])[missing[:n], : colors.shape[1]]
-            mixed = mix(_points(wanted, space), _points(colors, space))
+            mixed = mix(_points(wanted, space), centers, partners)
             enter(wanted, *mixed, _brightness(colors), table)
             choose_again(wanted, *place, missing[:n])
     return labels
 
 
 @functools.lru_cache(maxsize=2)
-def _mixtures(data: bytes, shape: tuple[int, int], space: str) -> NDArray[np.uint32]:
+def _mixtures(
+    data: bytes, shape: tuple[int, int], space: str
+) -> tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.int32]]:
     """Get the table of a palette's mixtures by colour code, which fills as colours turn up.
 
-    Threads need no lock to fill it together: whoever mixes a colour writes the same word.
+    With what mixtures are made of: the palette's points, and the partners of each. Threads need no
+    lock to fill the table together: whoever mixes a colour writes the same word.
     """
-    del data, space  # the table of these colours, but all begin alike
-    return np.zeros(256 ** shape[1], np.uint32)
+    centers = _points(np.frombuffer(data, np.uint8).reshape(shape), space)
+    return np.zeros(256 ** shape[1], np.uint32), centers, sort_partners(centers)
 
 
 def _points(colors: NDArray[np.uint8], space: str) -> NDArray[np.float32]:

@@ -186,9 +186,12 @@ def mixtures(color, palette, nearest, grain):
     """List what mixtures of the nearest colour with another are worth: (worth, other, share).
 
     That is by how much the squared distance falls, less the grain: the variance of the pixels.
+    Others are the 32 that lie nearest to that colour.
     """
     ways = []
-    for other, end in enumerate(palette):
+    apart = ((palette - palette[nearest]) ** 2).sum(axis=1)
+    for other in np.argsort(apart, kind="stable")[:33]:
+        end = palette[other]
         way = end - palette[nearest]
         along = (color - palette[nearest]) @ way
         if along > 0:
