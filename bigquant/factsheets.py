@@ -72,6 +72,7 @@ def _palette_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "colors": colors,
         "space": facts.get("space"),
+        "dither": facts.get("dither"),
         "PSNR": _error_words(facts),
         "seconds": f"{sum(seconds.values()):.1f} ({stages})",
     }

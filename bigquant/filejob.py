@@ -187,8 +187,10 @@ def _tell(
     images = [_image_facts(written, describe, report) for written in outcome.written]
     shown = job.palette or outcome.written[0].path.rstrip("/") + PALETTE_SUFFIX
     seconds = {**unpacking, **outcome.seconds}
+    dither = outcome.written[0].result.dither
     facts = {
         **describe(outcome.palette),
+        **({} if dither == "none" else {"dither": dither}),
         "seconds": {stage: round(spent, 3) for stage, spent in seconds.items()},
         "palette": shown,
         "notes": notes,

@@ -218,6 +218,6 @@ def check_dither(image: Image, dither: str, k: int, scale: str) -> None:
         )
     if k > MOST_LABELS:
         raise InputError(
-            f"k={k}: of at most {MOST_LABELS} colours others can be mixed: take fewer, or leave "
-            "out --dither (dither=)"
+            f"k={k}: up to {MOST_LABELS} colours can be dithered: take fewer, or leave out "
+            "--dither (dither=)"
         )

@@ -220,7 +220,7 @@ def test_gray_joins_a_palette_of_rgb(china):
         (np.zeros((4, 4), np.uint16), {"dither": "bayer"}, "only 8-bit gray and RGB"),
         (np.zeros((9, 9, 5), np.uint8), {"dither": "bayer", "channel_axis": 2}, "only 8-bit gray"),
         (np.zeros((4, 4), np.uint8), {"dither": "bayer", "scale": "std"}, "only 8-bit gray"),
-        (np.zeros((4, 4), np.uint8), {"dither": "bayer", "k": 257}, "at most 256 colours"),
+        (np.zeros((4, 4), np.uint8), {"dither": "bayer", "k": 257}, "up to 256 colours"),
     ],
 )
 def test_what_cannot_be_dithered_is_refused(image, options, words):
@@ -230,7 +230,7 @@ def test_what_cannot_be_dithered_is_refused(image, options, words):
 
 def test_palettes_of_more_than_256_colours_are_refused(rng):
     palette = Palette.from_colors(rng.integers(0, 256, (257, 3)))
-    with pytest.raises(InputError, match="at most 256 colours"):
+    with pytest.raises(InputError, match="up to 256 colours can be dithered"):
         palette.apply(np.zeros((4, 4, 3), np.uint8), dither="bayer")
 
 
@@ -309,3 +309,12 @@ def test_light_adds_up_to_that_of_a_gray():
     image = np.full((64, 64, 3), 188, np.uint8)  # half as much light as white
     share = palette.apply(image, dither="blue-noise").labels.compute().mean()
     assert share == pytest.approx(float(points_of(image[0, :1], "linear")[0, 0]), abs=1 / 4096)
+
+
+def test_the_command_tells_how_it_was_dithered(china, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("a.tif", china[::8, ::8])
+    assert main(["fit", "a.tif", "-k", "4", "--dither", "bayer", "-o", "b.tif"]) == 0
+    assert "dither   bayer" in capsys.readouterr().out
+    assert main(["apply", "b.tif.palette.json", "a.tif", "--json", "-o", "c.tif"]) == 0
+    assert "dither" not in json.loads(capsys.readouterr().out)
