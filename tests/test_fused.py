@@ -35,12 +35,11 @@ def test_it_sums_up_what_brute_force_finds(dtype, channels, k, n, has_alpha, see
     rows = rng.integers(0, levels, (n, channels + has_alpha)).astype(dtype)
     centers = rng.integers(0, levels, (k, channels)).astype(np.float64)
     factors = rng.choice([1.0, 0.5, 4.0], channels)
-    taken = np.ones(n, bool)
-    if has_alpha:
-        taken = rows[:, -1] != 0
-    if rows.dtype.kind == "f" and n:
+    if rows.dtype.kind == "f":
         rows[rng.random(rows.shape) < 0.05] = np.nan
-        taken &= np.isfinite(rows[:, :channels]).all(axis=1)
+    taken = np.isfinite(rows[:, :channels]).all(axis=1)
+    if has_alpha:
+        taken &= rows[:, -1] != 0
     inertia, sums, masses = gathered(rows, channels, centers, factors)
     points = rows[taken, :channels]
     labels, squares = reference.nearest(points.astype(np.float64) * factors, centers)
