@@ -15,6 +15,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from bigquant.jit import jit
+
 Floats = NDArray[np.float64]
 
 #: What distances can be measured in: values as they are stored, light, OKLab or CIELAB.
@@ -65,7 +67,7 @@ def _fill(colors: NDArray[np.uint8], space: str, points: Floats) -> None:
     if space == "linear":
         points[:] = mixed.T
         return
-    first, second, third = _compressed(mixed) if space == "lab" else np.cbrt(mixed)
+    first, second, third = _compressed(mixed) if space == "lab" else _cube_roots(mixed)
     for axis, (x, y, z) in enumerate(_matrix(space)):
         points[:, axis] = x * first + y * second + z * third
     if space == "lab":
@@ -114,8 +116,18 @@ def _compressed(light: Floats) -> Floats:
     """Compress light as CIELAB does, (3, n): by cube roots, by a line where it is dark."""
     from coloraide.spaces.lab import EPSILON, KAPPA  # noqa: PLC0415
 
-    found: Floats = np.where(light > EPSILON, np.cbrt(light), (KAPPA * light + 16) / 116)
+    found: Floats = np.where(light > EPSILON, _cube_roots(light), (KAPPA * light + 16) / 116)
     return found
+
+
+@jit
+def _cube_roots(light: Floats) -> Floats:
+    """Take the C library's cube roots, (3, n): NumPy's last bits depend on the processor."""
+    roots = np.empty_like(light)
+    for i in range(light.shape[0]):
+        for j in range(light.shape[1]):
+            roots[i, j] = np.cbrt(light[i, j])
+    return roots
 
 
 @functools.cache

@@ -45,7 +45,9 @@ def palette(input_: str, output: str | None, overwrite: bool, quiet: bool, as_js
         elif not output:
             _show(found)
         elif not quiet:
-            click.echo(f"{output}  {_count(found)}")
+            lost = found.space != "srgb" and not output.endswith(".json")
+            note = f", without its space {found.space}: only .json holds that" if lost else ""
+            click.echo(f"{output}  {_count(found)}{note}")
 
 
 def _count(palette: Any) -> str:

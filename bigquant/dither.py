@@ -73,7 +73,7 @@ def dither_block(
     return labels
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=8)  # what nobody has touched of a table takes no memory
 def _mixtures(
     data: bytes, shape: tuple[int, int], space: str
 ) -> tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.int32]]:

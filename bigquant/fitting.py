@@ -166,7 +166,8 @@ def fit_until(
 ) -> Palette:
     """Fit the smallest palette, of at most so many colours, whose PSNR in dB is reached.
 
-    The number of colours is doubled until it is; then the interval is halved.
+    The number of colours is doubled until it is; then the interval is halved. In other spaces than
+    sRGB the PSNR may fall once where colours are added, and then a smaller one may do.
 
     Raises
     ------

@@ -63,7 +63,7 @@ class KMeans(dask_ml.cluster.KMeans):  # type: ignore[misc]
     tol : float
         A run has converged when the squared shift of the centres, summed, is at most `tol`
         times the mean variance of the features; also one of "lloyd" from a sample once a pass
-        lowers the inertia by less than a ten-thousandth.
+        lowers the inertia by less than a five-thousandth.
     random_state : int, RandomState or None
         Seed of the starting centres.
     algorithm : {"auto", "histogram", "lloyd", "full", "dask-ml"}

@@ -103,7 +103,8 @@ class Moments:
         empty = np.zeros(centers.shape, np.int64)
         settled = cls._normal(masses[:k], sums[:k], empty, inertia)
         if not radii.size:
-            return settled, cls(empty[:, 0], np.zeros_like(sums[:k]), empty, 0.0), rows[:0]
+            none = rows[:0, :channels].copy()  # a view would hold the block
+            return settled, cls(empty[:, 0], np.zeros_like(sums[:k]), empty, 0.0), none
         unsettled = cls._normal(masses[k + 1 : -1], sums[k + 1 : -1], empty, inertia_aside)
         return settled, unsettled, rows[aside[:n_aside], :channels]
 

@@ -205,7 +205,9 @@ def check_kept(images: Sequence[Image], kept: NDArray[np.uint8], scale: str) -> 
         )
 
 
-def check_dither(image: Image, dither: str, k: int, scale: str) -> None:
+def check_dither(
+    image: Image, dither: str, k: int, scale: str, quality: float | None = None
+) -> None:
     """Refuse to mix colours of a palette of `k`, other than 8-bit gray or RGB, or of too many."""
     if dither not in DITHERS:
         raise InputError(f"dither={dither!r}: must be one of {DITHERS}")
@@ -215,6 +217,11 @@ def check_dither(image: Image, dither: str, k: int, scale: str) -> None:
         raise InputError(
             f"{_described(image)}: only 8-bit gray and RGB without --scale can be dithered: leave "
             "out --dither (dither=), or choose three bands of 8 bits (--bands)"
+        )
+    if quality is not None:
+        raise InputError(
+            f"quality={quality:g} is that of nearest colours, and dithered pixels are farther: "
+            "leave out --dither (dither=), or give the number of colours (k)"
         )
     if k > MOST_LABELS:
         raise InputError(

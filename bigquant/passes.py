@@ -61,7 +61,7 @@ class _Facts(NamedTuple):
     squares: tuple[int, ...] | None  # None where sums are not exact
     variance: float  # of scaled values, mean over the bands
     n_centers: int
-    points: ColorHistogram  # some scaled pixels
+    points: Floats  # some scaled pixels
     rounding: Floats  # (channels,) shift of a centre that rounding makes
 
 
@@ -172,9 +172,7 @@ def _find_facts(sample: Sample, factors: Floats, n_clusters: int, kept: Floats) 
     check_reach(*sample.ranges.T)
     squares = sample.squares if sample.is_exact else None
     n_centers = sample.n_centers(n_clusters, kept)
-    points = sample.scaled(factors)
-    every = max(1, points.n_colors // _SOME)
-    some = ColorHistogram(points.colors[::every].copy(), points.counts[::every])
+    some = sample.rows[:_SOME] * factors  # they stand in an order of chance
     rounding = (squares is None) * 1e-14 * np.abs(sample.ranges).max(axis=1)
     return _Facts(sample.n_pixels, squares, sample.variance(factors), n_centers, some, rounding)
 

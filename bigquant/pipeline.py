@@ -191,7 +191,7 @@ def quantize_images(
     check_way(images, scale, algorithm, chosen)
     check_kept(images, kept, scale)
     check_space(images, space, scale, algorithm)
-    check_dither(images[0], dither, most_colors(k, quality), scale)
+    check_dither(images[0], dither, most_colors(k, quality), scale, quality)
     seen = {"algorithm": algorithm, "scale": scale, "space": space}
     with counting(images, kept, **seen, seed=random_state or 0) as counted:
         start = time.perf_counter()

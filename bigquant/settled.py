@@ -24,7 +24,6 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
-from bigquant.colorcounts import ColorHistogram
 from bigquant.fused import find_lifetimes
 from bigquant.histogram import merge_tree
 from bigquant.moments import Moments
@@ -33,7 +32,7 @@ from bigquant.watch import compute, persist_all, release
 
 Floats = NDArray[np.float64]
 
-#: What rows that a pass keeps at hand may take of memory, all together.
+#: What rows that a pass keeps at hand may take of memory, and as much those of looks after it.
 _BYTES = 1 << 27
 #: So few rows are brought together; more lie where the blocks do.
 _FEW = 1 << 16
@@ -89,8 +88,8 @@ class Gatherer:
     factors : ndarray, (channels,), float64
     exact : bool
         Whether values are whole numbers of at most 32 bits.
-    points : ColorHistogram
-        Some scaled pixels that stand for all.
+    points : ndarray, (m, channels), float64
+        Some scaled pixels, drawn by chance.
     n_pixels : int
         That all are.
     """
@@ -102,7 +101,7 @@ class Gatherer:
         factors: Floats,
         *,
         exact: bool,
-        points: ColorHistogram,
+        points: Floats,
         n_pixels: int,
     ) -> None:
         self.blocks, self.points, self.n_pixels = blocks, points, n_pixels
@@ -161,19 +160,28 @@ class Gatherer:
         if share * self.n_pixels <= _FEW:
             return none
         steps = np.maximum(steps, _LEAST_STEP * steps.max())
-        lifetimes = np.empty(self.points.n_colors)
-        find_lifetimes(self.points.colors, centers, steps, lifetimes)
-        order = np.argsort(lifetimes)
-        numbers, parts = lifetimes[order], np.cumsum(self.points.counts[order])
-        parts = parts / parts[-1]
+        lifetimes = np.empty(len(self.points))
+        find_lifetimes(self.points, centers, steps, lifetimes)
+        numbers, parts = np.sort(lifetimes), np.arange(1, len(lifetimes) + 1) / len(lifetimes)
         fits = (parts <= most) & (numbers <= (rest / steps).min())
         if not fits.any():
             return none
         costs = (_SPLIT_COST * share + numbers[fits] * parts[fits]) / (numbers[fits] + 1)
-        best = int(np.argmin(costs))
-        if costs[best] > (1 - _WORTH) * share:
+        number = numbers[int(np.argmin(costs))]
+        part = self._part_at_hand(centers, number * steps)
+        cost = (_SPLIT_COST * share + number * part) / (number + 1)
+        if part > 1.1 * most or cost > (1 - _WORTH) * share:
             return none
-        return numbers[best] * steps, float(parts[best])
+        return number * steps, part
+
+    def _part_at_hand(self, centers: Floats, radii: Floats) -> float:
+        """Tell the share of rows that a look keeps: also those that single precision cannot tell.
+
+        That can be nearly all of them, where one centre lies far from the others.
+        """
+        ones = np.ones(centers.shape[1])  # the points are scaled
+        _, kept, _ = Moments.split(self.points, len(ones), centers, ones, exact=False, radii=radii)
+        return float(kept.masses.sum() / len(self.points))
 
     def _plan(self, centers: Floats, radii: Floats) -> list[Delayed]:
         """Plan to sum up the rows at hand, or all, split by radii."""

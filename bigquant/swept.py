@@ -53,12 +53,12 @@ class Sweep:
 
     @property
     def inertia(self) -> NDArray[np.int64]:
-        """Sum of the pixels' squared distances to their colours, as written; never rises."""
+        """Sum of the pixels' squared distances to their colours; in sRGB it never rises."""
         return np.array([palette.inertia for palette in self.palettes])
 
     @property
     def mse(self) -> NDArray[np.float64]:
-        """Squared error per pixel, summed over the channels; never rises."""
+        """Squared error per pixel, summed over the channels; in sRGB it never rises."""
         return np.array([palette.mse for palette in self.palettes])
 
     @property

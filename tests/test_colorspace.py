@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -132,3 +135,21 @@ def test_many_colours_have_the_labels_of_the_nearest_points(rng, space, k):
     np.testing.assert_array_equal(labels[chosen], expected + 1)
     other, _ = assign(points, centers)  # what the engine asks
     np.testing.assert_array_equal(labels, other + 1)
+
+
+def test_points_are_the_same_bits_on_any_processor():
+    """NumPy's own functions have other last bits where a processor has AVX-512."""
+    code = (
+        "import hashlib, numpy as np; from bigquant.colorspace import points_of;"
+        "colors = np.random.default_rng(0).integers(0, 256, (99_999, 3)).astype(np.uint8);"
+        "found = [points_of(colors, space) for space in ('oklab', 'lab')];"
+        "print([hashlib.sha256(points).hexdigest() for points in found])"
+    )
+    plain = {**os.environ, "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR"}
+    said = [
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, check=True
+        ).stdout
+        for env in (os.environ, plain)
+    ]
+    assert said[0] == said[1]

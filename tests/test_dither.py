@@ -217,6 +217,7 @@ def test_gray_joins_a_palette_of_rgb(china):
     ("image", "options", "words"),
     [
         (np.zeros((4, 4, 3), np.uint8), {"dither": "noise"}, "must be one of"),
+        (np.zeros((4, 4, 3), np.uint8), {"dither": "bayer", "quality": 30}, "pixels are farther"),
         (np.zeros((4, 4), np.uint16), {"dither": "bayer"}, "only 8-bit gray and RGB"),
         (np.zeros((9, 9, 5), np.uint8), {"dither": "bayer", "channel_axis": 2}, "only 8-bit gray"),
         (np.zeros((4, 4), np.uint8), {"dither": "bayer", "scale": "std"}, "only 8-bit gray"),

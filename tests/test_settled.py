@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigquant import settled
-from bigquant.colorcounts import ColorHistogram
 from bigquant.fused import find_lifetimes, gather_all
 from bigquant.moments import Moments
-from bigquant.passes import fit_lloyd, gather_blocks, sample_blocks
+from bigquant.passes import _find_facts, fit_lloyd, gather_blocks, sample_blocks
 from bigquant.settled import Gatherer
 
 
@@ -32,9 +31,7 @@ def scene(rng, channels, n=20_000, n_spots=12):
 
 def gatherer_of(blocks, rows, factors, exact):
     channels = rows.shape[1]
-    points = ColorHistogram(
-        rows[::7].astype(np.float64) * factors, np.ones(len(rows[::7]), np.uint64)
-    )
+    points = rows[::7].astype(np.float64) * factors
     return Gatherer(blocks, channels, factors, exact=exact, points=points, n_pixels=len(rows))
 
 
@@ -164,6 +161,26 @@ def test_rows_at_hand_take_no_more_memory_than_they_may(rng, monkeypatch):
         for look in gatherer.looks:
             held = sum(rows.nbytes for *_, rows in dask.compute(*look.parts))
             assert held <= 1.3 * rows.nbytes / 20
+
+
+@pytest.mark.parametrize("fill", [-9999.0, 0.0, 65535.0])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+def test_neither_a_far_centre_nor_a_frequent_row_fills_the_memory(fill, share, rng, monkeypatch):
+    """Single precision cannot tell the centres of the others where one lies far from them."""
+    rows = (scene(rng, 6) / 255).astype(np.float32)
+    rows[rng.random(len(rows)) < share] = fill
+    limit = rows.nbytes // 20
+    monkeypatch.setattr(settled, "_BYTES", limit)
+    lazy = da.from_array(rows, chunks=(3000, 6))
+    sample = sample_blocks([lazy], 6, 0).compute()
+    known = _find_facts(sample, np.ones(6), 9, np.empty((0, 6)))
+    gatherer = Gatherer([lazy], 6, np.ones(6), exact=False, points=known.points, n_pixels=len(rows))
+    start = rows[np.flatnonzero(rows[:, 0] != np.float32(fill))[:9]].astype(np.float64)
+    start[0] = fill
+    for centers in walk(rng, start, 40, 0.001):
+        gatherer.gather(centers)
+        for look in gatherer.looks:
+            assert sum(held.nbytes for *_, held in dask.compute(*look.parts)) <= 1.5 * limit
 
 
 def test_a_cluster_keeps_nothing_and_gives_the_bits_of_threads(client, rng):
