@@ -115,16 +115,18 @@ def run(
         ):
             ensure_ready(client, list(job.images), list(job.images.values()), outputs, reading)
             outcome = work(job)
-            if report:
-                _write_pages(job)
+            pages = _write_pages(job) if report else []
     if outcome.kept:
         notes.append(f"an interrupted run went on: {outcome.kept} were kept")
     with _accounted_for(job), printing(job.account):
-        _tell(job, outcome, describe, unpacking, notes, report, as_json=as_json, quiet=quiet)
+        _tell(job, outcome, describe, unpacking, notes, pages, as_json=as_json, quiet=quiet)
     if outcome.failures:
         raise BigquantError(
             f"{len(outcome.failures)} of {len(inputs)} inputs could not be quantized"
         )
+    if report and len(pages) < len(outcome.written):
+        missing = len(outcome.written) - len(pages)
+        raise BigquantError(f"{missing} of {len(outcome.written)} pages could not be written")
 
 
 @contextmanager
@@ -147,11 +149,19 @@ def _check_pages(job: Job) -> None:
         check_target(page_path(output), job.overwrite)
 
 
-def _write_pages(job: Job) -> None:
+def _write_pages(job: Job) -> list[str]:
+    """Write the pages about outputs, and list the outputs that have one."""
     from bigquant.reporting import report as write  # noqa: PLC0415
 
+    told = []
     for written in job.written:
-        write(written.path, overwrite=job.overwrite)
+        try:
+            write(written.path, overwrite=job.overwrite)
+        except BigquantError as error:
+            complain(f"{error} (the output is complete, without a page)", EXIT_FAILED)
+        else:
+            told.append(written.path)
+    return told
 
 
 def _check_format(
@@ -171,7 +181,7 @@ def _tell(
     describe: Callable[[Palette], Mapping[str, Any]],
     unpacking: dict[str, float],
     notes: list[str],
-    report: bool,
+    pages: list[str],
     *,
     as_json: bool,
     quiet: bool,
@@ -184,7 +194,7 @@ def _tell(
         complain(str(error), EXIT_FAILED)
     if not outcome.written:
         return
-    images = [_image_facts(written, describe, report) for written in outcome.written]
+    images = [_image_facts(written, describe, pages) for written in outcome.written]
     shown = job.palette or outcome.written[0].path.rstrip("/") + PALETTE_SUFFIX
     seconds = {**unpacking, **outcome.seconds}
     dither = outcome.written[0].result.dither
@@ -208,7 +218,7 @@ def _tell(
 
 
 def _image_facts(
-    written: Written, describe: Callable[[Palette], Mapping[str, Any]], report: bool
+    written: Written, describe: Callable[[Palette], Mapping[str, Any]], pages: list[str]
 ) -> dict[str, Any]:
     """Tell the facts of one output; its own error too, where the palette was applied to it."""
     labels = written.result.labels
@@ -222,6 +232,6 @@ def _image_facts(
         "chunk": [labels.chunksize[1], labels.chunksize[0]],
         "blocks": labels.npartitions,
         "output": written.path,
-        **({"report": page_path(written.path)} if report else {}),
+        **({"report": page_path(written.path)} if written.path in pages else {}),
         **own,
     }

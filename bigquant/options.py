@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -285,9 +286,12 @@ reading = _add(
 )
 
 
+_URL = re.compile(r"[A-Za-z][\w+.-]*://.*", re.DOTALL)
+
+
 def command_line() -> str:
     """Write down what was typed, without what may be secret of URLs and of options for them."""
-    from bigquant.remote import is_url, public  # noqa: PLC0415 - --help stays quick
+    from bigquant.remote import public  # noqa: PLC0415 - --help stays quick
 
     context = click.get_current_context().find_root()
     words, is_secret = [str(context.info_name)], False
@@ -297,8 +301,8 @@ def command_line() -> str:
             word = f"{name}=..."
         elif name == "--storage-option" and equals:
             word = f"{name}={value.partition('=')[0]}=..."
-        elif is_url(word):
-            word = public(word)
+        else:  # also in --name=URL and -oURL
+            word = _URL.sub(lambda found: public(found[0]), word)
         is_secret = word == "--storage-option"
         words.append(word)
     return shlex.join(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ def record(result: QuantizedImage, reading: Mapping[str, Any], command: str | No
         "pixel_size": list(size) if size else None,
         "reading": _as_json(reading),
         "dither": result.dither,
+        "palette": palette_digest(palette),
         "command": command,
         "seconds": dict(result.seconds),
     }
@@ -52,6 +54,13 @@ def record(result: QuantizedImage, reading: Mapping[str, Any], command: str | No
         after = in_colors(result.thumbnail, image.channels, palette, result.dither)
         pictures = Pictures.of(before, after)
     return Preview(pictures, None if result.cloud is None else _shown(result.cloud, palette), facts)
+
+
+def palette_digest(palette: Palette) -> str:
+    """Tell what labels mean in a few letters: by it a preview is known to belong to an output."""
+    found = hashlib.sha256(f"{palette.first_label} {palette.dtype.str}".encode())
+    found.update(np.ascontiguousarray(palette.colors).data)
+    return found.hexdigest()
 
 
 def go_on(previews: Sequence[Preview], kept: Preview) -> list[Preview]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import errno
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ _VERSIONS = (
     *("ETag", "etag", "generation", "VersionId", "md5Hash", "Content-MD5", "Digest"),
     *("Last-Modified", "LastModified", "mtime", "updated", "created"),
 )
+#: Where one URL of a chain ends; not within the address of a host.
+_CHAINED = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*(?:://|::|$))")
 _GAP, _RUN = 64 << 10, 16 << 20
 _PARSING_BLOCK = 1 << 20
 #: Seconds that a server may stay silent, and how often it is asked: a minute and a half in all.
@@ -33,11 +36,20 @@ def is_url(path: str) -> bool:
 
 
 def public(url: str) -> str:
-    """Leave out of a URL what may be secret: user, password, and the query of HTTP."""
+    """Leave out of a URL, or a chain of them, what may be secret: user, password and query.
+
+    Of S3 and Google's buckets what looks like a query is a version, or part of the name.
+    """
+    return "::".join(map(_without_secrets, _CHAINED.split(url)))
+
+
+def _without_secrets(url: str) -> str:
     parts = urlsplit(url)
     parts = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    if parts.scheme not in ("s3", "s3a", "gs", "gcs"):
+        parts = parts._replace(query="")
     if parts.scheme in ("http", "https"):
-        parts = parts._replace(query="", fragment="")
+        parts = parts._replace(fragment="")
     return parts.geturl() if parts.netloc else url
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from bigquant.factsheets import error_text, format_bytes
 from bigquant.metrics import find_knee
 from bigquant.palette import Palette
 from bigquant.palette_model import naming, parse_json, read_bytes
-from bigquant.remote import is_url
+from bigquant.remote import is_url, public
 from bigquant.report_page import Report, render
 from bigquant.showing import Shown, show
 
@@ -78,6 +78,8 @@ def report(
     target = Path(page_path(name) if page is None else page)
     for other in (name, source, sweep):
         check_apart(target, None if other is None else os.fspath(other))
+    if target.suffix.lower() not in (".html", ".htm"):  # so it never takes an image's place
+        raise InputError(f"{target}: a page ends in .html: name it so")
     check_target(target, overwrite)
     curve = None if sweep is None else _read_curve(sweep)
     shown = show(name, None if source is None else os.fspath(source))
@@ -91,7 +93,7 @@ def report(
             error=pictures.error if pictures else None,
             cloud=preview.cloud if preview else None,
             curve=curve or _curve_of(shown.palette),
-            facts=_facts(name, shown),
+            facts=_facts(name, shown, None if source is None else os.fspath(source)),
         )
     )
     with complete_or_nothing(target, overwrite=overwrite, settle=lambda: None) as folder:
@@ -132,17 +134,18 @@ def _as_curve(model: Any) -> Curve:
     return ks, errors, find_knee(ks, errors)
 
 
-def _facts(output: str, shown: Shown) -> dict[str, str]:
+def _facts(output: str, shown: Shown, source: str | None) -> dict[str, str]:
     """Put what is known of an output into words, for people."""
     palette, known = shown.palette, shown.preview.facts if shown.preview else {}
     height, width = shown.shape
     bands = f", {known['bands']} x {known['dtype']}" if known else ""
     told = {
         "output": f"{output}, {format_bytes(_size_of(output))}",
-        "source": known.get("source") or ", ".join(palette.fit.get("sources", ())[:3]),
+        "source": public(source) if source else known.get("source"),
+        "fitted to": _fitted_words(palette) if not known or len(_sources(palette)) > 1 else None,
         "size": f"{width} x {height} pixels{bands}",
         "pixel": _pixel_words(known.get("pixel_size")),
-        "colors": _color_words(palette),
+        "colors": _color_words(palette) if known else str(palette.k),
         "PSNR": _error_words(palette) if shown.is_ours else None,
         "CIEDE2000": _difference_words(shown),
         "fit": _fit_words(palette),
@@ -153,6 +156,19 @@ def _facts(output: str, shown: Shown) -> dict[str, str]:
         "date": known.get("date"),
     }
     return {name: str(words) for name, words in told.items() if words}
+
+
+def _sources(palette: Palette) -> Sequence[str]:
+    sources: Sequence[str] = palette.fit.get("sources", ())
+    return sources
+
+
+def _fitted_words(palette: Palette) -> str | None:
+    """Tell what the palette was fitted to, if that is not the one image that is shown."""
+    sources = _sources(palette)
+    if len(sources) < 2:
+        return sources[0] if sources else None
+    return f"{len(sources)} images together, whose pixels and PSNR these are: {sources[0]}, ..."
 
 
 def _size_of(output: str) -> int:

@@ -19,6 +19,8 @@ from bigquant.palette_files import read_own_palette
 from bigquant.pipeline import color_histogram
 from bigquant.preview import Pictures, Preview
 from bigquant.read import open_image
+from bigquant.recording import palette_digest
+from bigquant.remote import is_url
 from bigquant.thumbnail import as_shown, thinned
 
 #: Side of the pictures, as of those that a fit leaves.
@@ -75,8 +77,8 @@ def show(output: str, source: str | None) -> Shown:
     image = open_image(output)
     palette = read_own_palette(output)
     beside = preview_path(output)
-    preview = Preview.load(beside) if beside.exists() else None
     size, is_ours = image.shape[:2], palette is not None
+    preview = _of_this(Preview.load(beside), size, palette) if beside.exists() else None
     if palette and preview and preview.pictures and source is None:
         return Shown(palette, preview.pictures.after, preview.pictures, preview, size, is_ours)
     if palette is None:
@@ -87,6 +89,16 @@ def show(output: str, source: str | None) -> Shown:
     before = _read_before(output, source, preview, size, palette)
     pictures = None if before is None else Pictures.of(before, after)
     return Shown(palette, after, pictures, preview, size, is_ours)
+
+
+def _of_this(preview: Preview, size: tuple[int, ...], palette: Palette | None) -> Preview | None:
+    """Take a preview only if it is of an output of this size and palette: files are copied."""
+    facts = preview.facts
+    is_alike = (facts["height"], facts["width"]) == size and palette is not None
+    if is_alike and palette is not None and facts.get("palette") == palette_digest(palette):
+        return preview
+    _log.info("the preview beside the output is that of another image: it is not used")
+    return None
 
 
 def _count_colors(output: str, image: Image) -> Palette:
@@ -146,6 +158,10 @@ def _read_before(
     name = source or known["source"]
     if name is None:
         return None
+    mask = known["reading"].get("mask")
+    if source is None and any(isinstance(each, str) and is_url(each) for each in (name, mask)):
+        _log.info("the report has no picture from before: name it by --source, %s", name)
+        return None  # a preview may come from anyone: it fetches nothing
     try:
         image = open_image(name, **known["reading"])
         _check_source(name, image, output, size, palette)

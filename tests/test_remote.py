@@ -246,6 +246,11 @@ def test_what_is_secret_in_a_url_is_not_kept():
     assert public("s3://bucket/a?b#c.tif") == "s3://bucket/a?b#c.tif"
     assert public("simplecache::s3://bucket/a.tif") == "simplecache::s3://bucket/a.tif"
     assert public("memory:///a.tif") == "memory:///a.tif"
+    assert public("gs://bucket/a?b.tif") == "gs://bucket/a?b.tif"
+    assert public("abfs://me@host/a.tif?sig=1") == "abfs://host/a.tif"
+    assert public("simplecache::http://a:b@h/x.tif?t=1") == "simplecache::http://h/x.tif"
+    assert public("zip://a.tif::https://u:pw@h/x.zip?t=1") == "zip://a.tif::https://h/x.zip"
+    assert public("http://me:word@[::1]:80/a.tif?t=1") == "http://[::1]:80/a.tif"
 
 
 # ---------------------------------------------------------------- S3
