@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image as pillow
+from PIL import PngImagePlugin
 
 from bigquant.errors import InputError, one_line
 from bigquant.palette import Palette
@@ -120,9 +120,12 @@ def _find_in_text(description: str) -> Palette | None:
 
 
 def _find_in_png(path: str | os.PathLike[str]) -> Palette | None:
-    """Find the palette in the text of a PNG; None without."""
+    """Find the palette in the text of a PNG; None without.
+
+    Pillow's plugin is called by name: `Image.open` refuses many pixels, of which none is read.
+    """
     try:
-        with pillow.open(path, formats=["PNG"]) as opened:
+        with PngImagePlugin.PngImageFile(path) as opened:
             text = opened.info.get("bigquant")
     except Exception as error:  # a damaged header raises nearly anything
         raise InputError(f"not a readable PNG ({one_line(error)})") from error

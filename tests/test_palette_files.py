@@ -7,6 +7,7 @@ import json
 import shutil
 import struct
 import subprocess
+import zlib
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,7 +21,7 @@ from PIL import Image as pillow
 from bigquant import palette_formats
 from bigquant.errors import InputError
 from bigquant.palette import Palette
-from bigquant.palette_files import read_palette
+from bigquant.palette_files import read_own_palette, read_palette
 from bigquant.pipeline import quantize
 
 FORMATS = [".json", *palette_formats.SUFFIXES]
@@ -232,3 +233,15 @@ def test_the_colour_map_of_any_tiff(tmp_path, china):
     palette = read_palette(tmp_path / "p.tif")
     colors = np.array(picture.getpalette()).reshape(-1, 3)
     np.testing.assert_array_equal(palette.colors[: len(colors)], colors)
+
+
+def test_the_palette_in_a_png_of_more_pixels_than_pillow_opens(tmp_path, china):
+    result = quantize(china, 7)
+    result.to_png(tmp_path / "p.png")
+    data = (tmp_path / "p.png").read_bytes()
+    header = b"IHDR" + struct.pack(">II", 20_000, 10_000) + data[24:29]
+    claim = header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "p.png").write_bytes(data[:12] + claim + data[33:])
+    with pytest.raises(pillow.DecompressionBombError):
+        pillow.open(tmp_path / "p.png")
+    assert read_own_palette(tmp_path / "p.png").as_json() == result.palette.as_json()
