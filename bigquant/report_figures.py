@@ -93,8 +93,10 @@ class CurvePlot:
     chosen: tuple[float, float] | None
 
 
-def plot_curve(ks: Sequence[int], errors: Sequence[float], knee: int | None, k: int) -> CurvePlot:
-    """Lay out an error over numbers of colours, one of which is `k` perhaps."""
+def plot_curve(
+    ks: Sequence[int], errors: Sequence[float], knee: int | None, chosen: int | None
+) -> CurvePlot:
+    """Lay out an error over numbers of colours; `chosen` and `knee` are among them perhaps."""
     step = _round_step(max(errors) or 1.0)
     top = step * max(1, math.ceil(max(errors) / step * (1 - 1e-9)))
     bend = math.log2 if ks[-1] >= _DOUBLINGS * ks[0] else float
@@ -115,7 +117,7 @@ def plot_curve(ks: Sequence[int], errors: Sequence[float], knee: int | None, k: 
         [(place(value), str(value)) for value in _ticks(ks, bend is not float)],
         [(round(100 * down, 2), f"{value:.6g}") for down, value in steps],
         None if knee is None else known.get(knee),
-        known.get(k),
+        None if chosen is None else known.get(chosen),
     )
 
 

@@ -33,6 +33,8 @@ _MOST_LETTERS = 4_400_000
 _LARGE, _MOST_SHOWN = 32, 512
 #: Letters of a fact, and of a title: a command may name thousands of files.
 _MOST_WORDS, _MOST_TITLE = 4000, 300
+#: By how much of itself the error of one palette may differ from itself, as it may be rounded.
+_SAME_ERROR = 1e-3
 #: Pictures narrower than this are shown with their pixels as squares.
 _NARROW = 320
 
@@ -95,7 +97,7 @@ def render(report: Report) -> str:
         "large": _LARGE,
         "unlisted": max(0, palette.k - _MOST_SHOWN),
         "differences": differences,
-        "curve": plot_curve(*report.curve, palette.k) if report.curve else None,
+        "curve": plot_curve(*report.curve, _chosen(report)) if report.curve else None,
         "knee": report.curve[2] if report.curve else None,
         "cloud": _cloud(report),
         "facts": {label: _clean(fact, _MOST_WORDS) for label, fact in report.facts.items()},
@@ -200,6 +202,16 @@ def _share_words(share: float | None) -> str:
     if share is None:
         return ""
     return f"{share:.1%}" if share >= 0.0005 or not share else "< 0.1%"
+
+
+def _chosen(report: Report) -> int | None:
+    """Find the palette on the curve: one with another error there is of another image."""
+    ks, errors, _ = report.curve or ([], [], None)
+    palette = report.palette
+    if palette.k not in ks or not palette.n_pixels:
+        return None
+    is_same = math.isclose(errors[ks.index(palette.k)], palette.mse, rel_tol=_SAME_ERROR)
+    return palette.k if is_same else None
 
 
 def _cloud(report: Report) -> dict[str, str] | None:

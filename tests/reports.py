@@ -22,7 +22,7 @@ def make_report(**changes):
         "after": np.full((*shape, 3), BLUE, np.uint8),
         "error": np.linspace(0, 8, shape[0] * shape[1]).reshape(shape),
         "cloud": (np.arange(300).reshape(100, 3).astype(np.uint8), np.arange(100.0)),
-        "curve": ([2, 4, 8, 16], [900.0, 300.0, 100.0, 90.0], 8),
+        "curve": ([2, 4, 8, 16], [900.0, 300.0, 100.0, 1000 / 136], 8),
         "facts": {"size": "96 x 48 pixels", "command": "bigquant fit scan.tif -k 16"},
     }
     return Report(**(values | changes))

@@ -282,6 +282,16 @@ def test_a_program_that_got_in_would_not_run(browser, tmp_path):
     page.close()
 
 
+def test_forced_colours_leave_the_palette_its_own(show):
+    page = show(make_report(palette=fitted([[255, 0, 0]] * 33)), forced_colors="active")
+    page.wait_for_function("matchMedia('(forced-colors: active)').matches")
+    for name in (".chip", ".tile"):
+        style = page.locator(name).first.evaluate("e => ({...getComputedStyle(e)})")
+        assert style["backgroundColor"] == "rgb(255, 0, 0)"
+        assert style["borderTopWidth"] == "1px"  # whatever the colour of the page is
+    assert "gradient" in page.locator(".ramp").evaluate("e => getComputedStyle(e).backgroundImage")
+
+
 def test_paper_shows_both_pictures_and_no_buttons(show):
     page = show(make_report(), viewport=DESKTOP, color_scheme="dark")
     page.emulate_media(media="print")

@@ -157,6 +157,23 @@ def test_the_curve_lies_in_its_frame_and_its_words_are_round():
     ]
 
 
+def test_the_palettes_point_is_marked_on_its_own_curve_alone():
+    report = make_report()
+    palette, (ks, errors, knee) = report.palette, report.curve
+    other = [*errors[:-1], 1.01 * errors[-1]]
+    for curve, shown, is_own in (
+        ((ks, errors, knee), palette, True),
+        ((ks, [*errors[:-1], 1.0001 * errors[-1]], knee), palette, True),  # rounded
+        ((ks, other, knee), palette, False),  # of another image
+        ((ks[:-1], errors[:-1], knee), palette, False),
+        ((ks, [*errors[:-1], 0.0], knee), Palette.from_colors(palette.colors), False),  # of none
+    ):
+        page = parse(make_report(curve=curve, palette=shown))
+        assert len(page.find_class("chosen")) == is_own
+        assert ("The large point is this palette." in words(page)) == is_own
+        assert "From the knee on" in words(page)
+
+
 def test_the_cloud_has_the_colours_and_the_weight_of_each(rng):
     colors = rng.integers(0, 256, (50, 3), dtype=np.uint8)
     weights = np.arange(50.0) ** 2
