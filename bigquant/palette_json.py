@@ -224,9 +224,11 @@ def _is_display(display: Any) -> bool:
 
 
 def _are_facts(fit: Any) -> bool:
-    return isinstance(fit, dict) and all(
+    if not isinstance(fit, dict) or not all(
         isinstance(fit[name], kind) for name, kind in _FACTS.items() if name in fit
-    )
+    ):
+        return False
+    return all(isinstance(source, str) for source in fit.get("sources", ()))
 
 
 _CHECKS = {

@@ -10,6 +10,7 @@ import functools
 import io
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from PIL import Image as pillow
 from bigquant.errors import InputError, one_line
 from bigquant.metrics import ciede2000
 from bigquant.palette_model import naming, parse_json, read_bytes
+from bigquant.thresholds import DITHERS
 
 #: The version of the file.
 SCHEMA = 1
@@ -33,6 +35,8 @@ _MOST_BYTES = 16 << 20
 _MOST_SIDE = 1024
 #: Errors are kept in tenths: 1 can just be seen; this one is none.
 _STEPS, _MASKED = 10, 65535
+#: Numbers beyond it would not be finite any more where they are added up.
+_HUGE = 1e300
 #: Facts that are known here; there may be others.
 _FACTS: Mapping[str, Any] = {
     "source": str | None,
@@ -51,8 +55,8 @@ _FACTS: Mapping[str, Any] = {
 _READING: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("series", "page", "level"), lambda value: type(value) is int),
     "bands": lambda value: isinstance(value, list) and all(type(v) is int for v in value),
-    "nodata": lambda value: type(value) in (int, float),
-    "mask": lambda value: value is False or isinstance(value, str),
+    "nodata": lambda value: type(value) in (int, float) and abs(value) <= sys.float_info.max,
+    "mask": lambda value: value is False or (isinstance(value, str) and "\0" not in value),
     "select": lambda value: isinstance(value, dict) and all(type(v) is int for v in value.values()),
 }
 
@@ -163,13 +167,24 @@ def _read_facts(facts: Any) -> Mapping[str, Any]:
     for name, kind in _FACTS.items():
         if name not in facts or not isinstance(facts[name], kind):
             raise InputError(f"not a usable preview: {name} is damaged")
-    numbers = [*facts["seconds"].values(), *(facts["pixel_size"] or ())]
-    if not all(type(number) in (int, float) for number in numbers):
-        raise InputError("not a usable preview: seconds or pixel_size are damaged")
+    if "\0" in (facts["source"] or ""):
+        raise InputError("not a usable preview: source is damaged")
+    if facts["pixel_size"] is not None and len(facts["pixel_size"]) != 2:
+        raise InputError("not a usable preview: pixel_size is damaged")
+    counts = [facts[name] for name in ("width", "height", "bands")]
+    numbers = [*counts, *facts["seconds"].values(), *(facts["pixel_size"] or ())]
+    if not all(map(_is_number, numbers)):
+        raise InputError("not a usable preview: its sizes or seconds are damaged")
+    if facts.get("dither", "none") not in DITHERS:
+        raise InputError("not a usable preview: dither is damaged")
     for name, value in facts["reading"].items():
         if name not in _READING or not _READING[name](value):
             raise InputError(f"not a usable preview: reading is damaged ({name})")
     return facts
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < _HUGE
 
 
 def _to_png(pixels: NDArray[Any]) -> str:
@@ -206,13 +221,22 @@ def _from_png(text: Any, name: str) -> NDArray[Any]:
 
 
 def _read_cloud(model: Any) -> Cloud:
-    try:
-        values, weights = np.array(model["colors"]), np.array(model["weights"], np.float64)
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise InputError(f"not a usable preview: cloud is damaged ({one_line(error)})") from error
-    is_usable = values.ndim == 2 and values.shape[1] in (1, 3) and values.dtype.kind == "i"
-    is_usable = is_usable and 0 < len(values) <= MOST_COLORS and weights.shape == (len(values),)
-    is_usable = is_usable and bool((np.isfinite(weights) & (weights > 0)).all())
-    if not is_usable or values.min() < 0 or values.max() > 255:
+    """Read a cloud; arrays are made of numbers only, as NumPy pads all words to the longest."""
+    parts: dict[str, Any] = model if isinstance(model, dict) else {}
+    colors, weights = parts.get("colors", []), parts.get("weights", [])
+    if not _are_colors(colors) or not _are_weights(weights) or len(colors) != len(weights):
         raise InputError("not a usable preview: cloud is damaged")
-    return values.astype(np.uint8), weights
+    return np.array(colors, np.uint8), np.array(weights, np.float64)
+
+
+def _are_colors(rows: Any) -> bool:
+    if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_COLORS:
+        return False
+    if not all(isinstance(row, list) and len(row) in (1, 3) for row in rows):
+        return False
+    is_even = all(len(row) == len(rows[0]) for row in rows)
+    return is_even and all(type(v) is int and 0 <= v <= 255 for row in rows for v in row)
+
+
+def _are_weights(weights: Any) -> bool:
+    return isinstance(weights, list) and all(_is_number(w) and w > 0 for w in weights)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from bigquant.factsheets import error_text, format_bytes
 from bigquant.metrics import find_knee
 from bigquant.palette import Palette
 from bigquant.palette_model import naming, parse_json, read_bytes
+from bigquant.palette_values import MAX_COLORS
 from bigquant.remote import is_url, public
 from bigquant.report_page import Report, render
 from bigquant.showing import Shown, show
@@ -26,6 +26,8 @@ from bigquant.showing import Shown, show
 Curve = tuple[list[int], list[float], int | None]
 
 _SUFFIX = ".report.html"
+#: Errors below are none, and those above are refused: the axis of a curve is computed of them.
+_LEAST, _MOST = 1e-300, 1e300
 
 
 def page_path(output: str | os.PathLike[str]) -> str:
@@ -129,8 +131,11 @@ def _as_curve(model: Any) -> Curve:
     ks, errors = [int(k) for k in model["k"]], [float(mse) for mse in model["mse"]]
     if len(ks) != len(errors) or len(ks) < 2 or ks != sorted(set(ks)):
         raise ValueError("k does not rise")
-    if not all(0 <= error < math.inf for error in errors):
+    if ks[0] < 1 or ks[-1] > MAX_COLORS:
+        raise ValueError("k is not of a palette")
+    if not all(0 <= error < _MOST for error in errors):
         raise ValueError("an error is no number")
+    errors = [error if error >= _LEAST else 0.0 for error in errors]
     return ks, errors, find_knee(ks, errors)
 
 

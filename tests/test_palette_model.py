@@ -120,6 +120,7 @@ DAMAGE = [
     ({"first_label": True}, "first_label is damaged"),
     ({"fit": 3}, "fit is damaged"),
     ({"fit": {"random_state": "0"}}, "fit is damaged"),
+    ({"fit": {"sources": ["a.png", 7]}}, "fit is damaged"),
     ({"inertia": "much"}, "inertia is damaged"),
     ({"inertia": 10**400}, "more than its pixels can have"),
     ({"k": 3}, "k does not fit"),

@@ -1,6 +1,7 @@
 """What a fit leaves for its report: the pixels that it says, the cloud, facts, and never half."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -224,6 +225,17 @@ DAMAGES = {
     "no facts": {"facts": None},
     "a fact of another type": {"facts": {"width": "wide"}},
     "seconds that are words": {"facts": {"seconds": {"count": "long"}}},
+    "seconds without end": {"facts": {"seconds": {"count": 10**400}}},
+    "a pixel of one side": {"facts": {"pixel_size": [0.5]}},
+    "a pixel of less than nothing": {"facts": {"pixel_size": [0.5, -0.5]}},
+    "a pixel that is a word": {"facts": {"pixel_size": [0.5, "0.5"]}},
+    "a width that is true": {"facts": {"width": True}},
+    "a height of less than nothing": {"facts": {"height": -1}},
+    "a dither that there is not": {"facts": {"dither": "floyd"}},
+    "a dither that is a list": {"facts": {"dither": []}},
+    "a source that no file is named": {"facts": {"source": "a\0.tif"}},
+    "a mask that no file is named": {"facts": {"reading": {"mask": "a\0.png"}}},
+    "a nodata without end": {"facts": {"reading": {"nodata": 10**400}}},
     "an option that there is not": {"facts": {"reading": {"storage_options": {}}}},
     "an option of another type": {"facts": {"reading": {"bands": "1,2"}}},
     "a picture that is none": {"before": "AAAA"},
@@ -233,6 +245,13 @@ DAMAGES = {
     "a cloud of other colours": {"cloud": {"colors": [[1, 2, 300]], "weights": [1]}},
     "a cloud of fewer weights": {"cloud": {"colors": [[1, 2, 3]], "weights": []}},
     "a cloud of words": {"cloud": {"colors": [["a"]], "weights": ["b"]}},
+    "a cloud that is a list": {"cloud": [[1, 2, 3]]},
+    "a cloud of colours of two kinds": {"cloud": {"colors": [[1, 2, 3], [4]], "weights": [1, 1]}},
+    "a cloud that is true": {"cloud": {"colors": [[True]], "weights": [1]}},
+    "a cloud of nothing": {"cloud": {"colors": [[1]], "weights": [0]}},
+    "a cloud without end": {"cloud": {"colors": [[1]], "weights": [10**400]}},
+    "a cloud of a word for a weight": {"cloud": {"colors": [[1]], "weights": "1"}},
+    "a cloud of too many": {"cloud": {"colors": [[1]] * 4097, "weights": [1] * 4097}},
 }
 
 
@@ -254,3 +273,17 @@ def test_what_is_no_preview_is_refused_in_a_line(data):
     Path("p.json").write_bytes(data)
     with pytest.raises(InputError, match=r"\Ap\.json: [^\n]+\Z"):
         Preview.load("p.json")
+
+
+def test_a_long_word_in_a_cloud_takes_no_memory(model):
+    """Padded to the longest, as NumPy has them, these words would take 8 GB."""
+    colors = [["7"]] * 4095 + [["7" * 500_000]]
+    hostile = {**model, "cloud": {"colors": colors, "weights": [1] * 4096}}
+    data = json.dumps(hostile).encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="cloud is damaged"):
+            Preview.decode(data)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
