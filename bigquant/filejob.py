@@ -115,7 +115,7 @@ def run(
         ):
             ensure_ready(client, list(job.images), list(job.images.values()), outputs, reading)
             outcome = work(job)
-            pages = _write_pages(job) if report else []
+            pages = _write_pages(job) if report else {}
     if outcome.kept:
         notes.append(f"an interrupted run went on: {outcome.kept} were kept")
     with _accounted_for(job), printing(job.account):
@@ -149,19 +149,20 @@ def _check_pages(job: Job) -> None:
         check_target(page_path(output), job.overwrite)
 
 
-def _write_pages(job: Job) -> list[str]:
-    """Write the pages about outputs, and list the outputs that have one."""
+def _write_pages(job: Job) -> dict[str, str]:
+    """Write the pages about outputs; tell where they are by the outputs' paths."""
+    from bigquant.reporting import page_path  # noqa: PLC0415
     from bigquant.reporting import report as write  # noqa: PLC0415
 
-    told = []
+    pages = {}
     for written in job.written:
         try:
             write(written.path, overwrite=job.overwrite)
         except BigquantError as error:
             complain(f"{error} (the output is complete, without a page)", EXIT_FAILED)
         else:
-            told.append(written.path)
-    return told
+            pages[written.path] = page_path(written.path)
+    return pages
 
 
 def _check_format(
@@ -181,7 +182,7 @@ def _tell(
     describe: Callable[[Palette], Mapping[str, Any]],
     unpacking: dict[str, float],
     notes: list[str],
-    pages: list[str],
+    pages: Mapping[str, str],
     *,
     as_json: bool,
     quiet: bool,
@@ -218,12 +219,10 @@ def _tell(
 
 
 def _image_facts(
-    written: Written, describe: Callable[[Palette], Mapping[str, Any]], pages: list[str]
+    written: Written, describe: Callable[[Palette], Mapping[str, Any]], pages: Mapping[str, str]
 ) -> dict[str, Any]:
     """Tell the facts of one output; its own error too, where the palette was applied to it."""
     labels = written.result.labels
-    from bigquant.reporting import page_path  # noqa: PLC0415
-
     own = {} if written.result.tally is None else describe(written.result.palette)
     return {
         "input": written.name,
@@ -232,6 +231,6 @@ def _image_facts(
         "chunk": [labels.chunksize[1], labels.chunksize[0]],
         "blocks": labels.npartitions,
         "output": written.path,
-        **({"report": page_path(written.path)} if written.path in pages else {}),
+        **({"report": pages[written.path]} if written.path in pages else {}),
         **own,
     }

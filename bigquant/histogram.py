@@ -304,11 +304,18 @@ def merge_blocks(
     token : str
         Beginning of the tasks' names.
     """
+    return merge_tree(plan_blocks(blocks, function, *arguments, token=token), merge)
+
+
+def plan_blocks(
+    blocks: Sequence[da.Array], function: Callable[..., Any], *arguments: Any, token: str
+) -> list[Delayed]:
+    """Plan to look at every block once, a task each; parameters are those of `merge_blocks`."""
     parts: list[Delayed] = []
     for block in blocks:
         found = map_pixels(function, block, *arguments, token=token, dtype=object)
         parts += found.to_delayed().ravel().tolist()
-    return merge_tree(parts, merge)
+    return parts
 
 
 def merge_tree(

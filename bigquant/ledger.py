@@ -68,10 +68,7 @@ class Ledger:
     def preview(self) -> Preview | None:
         """Get what an interrupted run has kept for the report of its first image."""
         folder = unfinished(self.path, self.words)
-        try:
-            return Preview.load(folder / _PREVIEW) if folder else None
-        except InputError:
-            return None
+        return Preview.left(folder / _PREVIEW) if folder else None
 
     def done(self) -> dict[str, Palette]:
         """Find the outputs that an interrupted run has completed, and the palette in each.

@@ -222,15 +222,7 @@ def unfinished_run(
         palette = Palette.load(folder / palette_path(path).name)
     except InputError:
         return None
-    return palette, load_preview(folder / preview_path(path).name), rests.count(0)
-
-
-def load_preview(path: Path) -> Preview | None:
-    """Read what an interrupted run has left of its preview, if it has."""
-    try:
-        return Preview.load(path)
-    except InputError:
-        return None
+    return palette, Preview.left(folder / preview_path(path).name), rests.count(0)
 
 
 def check_complete(shown: str, missing: list[str]) -> None:

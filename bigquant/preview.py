@@ -160,6 +160,14 @@ class Preview:
         with naming(path):
             return cls.decode(read_bytes(path, _MOST_BYTES))
 
+    @classmethod
+    def left(cls, path: str | os.PathLike[str]) -> Preview | None:
+        """Read what an interrupted run has left, if it has."""
+        try:
+            return cls.load(path)
+        except InputError:
+            return None
+
 
 def _read_facts(facts: Any) -> Mapping[str, Any]:
     if not isinstance(facts, dict):

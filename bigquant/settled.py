@@ -25,9 +25,8 @@ from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from bigquant.fused import find_lifetimes
-from bigquant.histogram import merge_tree
+from bigquant.histogram import merge_tree, plan_blocks
 from bigquant.moments import Moments
-from bigquant.planes import map_pixels
 from bigquant.watch import compute, persist_all, release
 
 Floats = NDArray[np.float64]
@@ -114,7 +113,7 @@ class Gatherer:
     def gather(self, centers: Floats) -> Moments:
         """Sum up what is nearest to centres (k, channels), by a pass where one is due."""
         while self.looks and self.looks[-1].rest(centers).min() < 0:
-            release(*self.looks.pop().parts)
+            self._forget()
         before, self.centers = self.centers, centers
         looks = self.looks.copy()
         found = self._look(centers, None if before is None else _distances(before, centers))
@@ -125,7 +124,10 @@ class Gatherer:
     def release(self) -> None:
         """Let the rows at hand go."""
         while self.looks:
-            release(*self.looks.pop().parts)
+            self._forget()
+
+    def _forget(self) -> None:
+        release(*self.looks.pop().parts)
 
     def _look(self, centers: Floats, steps: Floats | None) -> Moments:
         """Sum up the rows at hand, or all; keep some of them at hand if that pays."""
@@ -188,13 +190,7 @@ class Gatherer:
         if self.looks:
             return _plan_rows(self.looks[-1].parts, (centers, *self.choices, radii))
         sent = dask.delayed((centers, radii), traverse=False)  # once to each worker
-        parts: list[Delayed] = []
-        for block in self.blocks:
-            found = map_pixels(
-                _split_block, block, sent, *self.choices, token="split-block", dtype=object
-            )
-            parts += found.to_delayed().ravel().tolist()
-        return parts
+        return plan_blocks(self.blocks, _split_block, sent, *self.choices, token="split-block")
 
 
 @contextmanager

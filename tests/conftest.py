@@ -80,3 +80,30 @@ def large(tmp_path_factory):
     path = tmp_path_factory.mktemp("large") / "large.tif"
     assert main(["sample", str(path), "--megapixels", "48", "-q"]) == 0
     return path
+
+
+@pytest.fixture
+def photo(china):
+    """A photo of 854 x 1280 pixels, photo.tif: every third of them is in pictures of it."""
+    import tifffile
+    from reports import TILED
+
+    pixels = np.repeat(np.repeat(china, 2, axis=0), 2, axis=1)
+    pixels += np.random.default_rng(0).integers(0, 9, pixels.shape, np.uint8)
+    tifffile.imwrite("photo.tif", pixels, **TILED)
+    return pixels
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """What pages of reports were made of, one after another."""
+    from bigquant import reporting
+
+    reports = []
+
+    def render(report, really=reporting.render):
+        reports.append(report)
+        return really(report)
+
+    monkeypatch.setattr(reporting, "render", render)
+    return reports

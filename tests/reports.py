@@ -6,10 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 
+from bigquant.cli import main
 from bigquant.palette import Palette
 from bigquant.report_page import Report
 
+#: How a photo is written; a page is tried out on commands, as they are typed.
+TILED = {"tile": (256, 256), "compression": "zlib", "photometric": "rgb"}
 RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def run(command):
+    """Run a command line."""
+    return main(command.split())
 
 
 def make_report(**changes):

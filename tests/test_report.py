@@ -8,45 +8,17 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image as pillow
+from reports import TILED, run
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 import bigquant
-from bigquant import reporting
 from bigquant.cli import main
 from bigquant.errors import InputError
-
-TILED = {"tile": (256, 256), "compression": "zlib", "photometric": "rgb"}
 
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def photo(china):
-    """A photo of 854 x 1280 pixels: every third of them is in the pictures."""
-    pixels = np.repeat(np.repeat(china, 2, axis=0), 2, axis=1)
-    pixels += np.random.default_rng(0).integers(0, 9, pixels.shape, np.uint8)
-    tifffile.imwrite("photo.tif", pixels, **TILED)
-    return pixels
-
-
-@pytest.fixture
-def given(monkeypatch):
-    """What pages were made of, one after another."""
-    reports = []
-
-    def render(report, really=reporting.render):
-        reports.append(report)
-        return really(report)
-
-    monkeypatch.setattr(reporting, "render", render)
-    return reports
-
-
-def run(command):
-    return main(command.split())
 
 
 def thinned(pixels):
