@@ -11,10 +11,11 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from processes import workers_of
 
 #: What is read and what is written lies on a disk that all hosts see, the rest on their own.
 INPUTS, OUTPUTS, SCRATCH = "/srv/in", "/srv/out", "/srv/scratch"
@@ -78,8 +79,7 @@ class Program:
 
     def workers(self):
         """The worker processes of a nanny."""
-        found = self.process.children(recursive=True)
-        return [child for child in found if "spawn_main" in " ".join(child.cmdline())]
+        return workers_of(self.process)
 
     @contextmanager
     def stopped(self):
@@ -98,7 +98,8 @@ class Program:
         """Kill it and all that it has started at once, as when a machine is switched off."""
         if self.runs:
             for each in [self.process, *self.process.children(recursive=True)]:
-                each.kill()
+                with suppress(psutil.NoSuchProcess):  # it has ended since it was listed
+                    each.kill()
             self._resume()
         self.wait(10)
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -42,6 +42,16 @@ def alive(session):
                 found.append(process)
         except ProcessLookupError:
             pass
+    return found
+
+
+def workers_of(process):
+    """The processes of a local cluster or a nanny that compute (one other tracks resources)."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended since it was listed
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
     return found
 
 

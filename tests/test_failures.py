@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import psutil
 import pytest
 import tifffile
 import zarr
-from processes import alive, assert_nothing_is_left, fitting, wait_until_written
+from processes import alive, assert_nothing_is_left, fitting, wait_until_written, workers_of
 
 import bigquant
 from bigquant.cli import main
@@ -222,12 +223,6 @@ def test_an_input_that_changes(stage, spoil, large, folder):
 # ---------------------------------------------------------------- processes
 
 
-def workers_of(process):
-    """The processes of a local cluster that compute (one other tracks resources)."""
-    children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-
-
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced(large, quantized):
     with fitting(large, "--workers", "2", "-q") as process:
@@ -244,8 +239,9 @@ def test_workers_that_are_killed_again_and_again(large, folder):
     with fitting(large, "--workers", "1") as process:
         while process.poll() is None:
             for worker in workers_of(process):
-                if time.time() - worker.create_time() > 2:
-                    worker.kill()
+                with suppress(psutil.NoSuchProcess):  # it has ended by itself
+                    if time.time() - worker.create_time() > 2:
+                        worker.kill()
             time.sleep(0.1)
         ends_with_one_line(process, "worker")
         assert_nothing_is_left(folder, process.pid)
