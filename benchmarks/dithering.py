@@ -74,7 +74,7 @@ def _labels_of(image: da.Array, palette: Palette, dither: str, counted: bool) ->
 
     def run() -> Any:
         # in another order, colours are another palette, for which tables are made
-        turned = np.roll(palette.colors, next(_turns), axis=0)
+        turned = np.random.default_rng(next(_turns)).permutation(palette.colors)
         chosen = labeller(image, Palette.from_colors(turned), dither)
 
         def label(block: Any, row: int, column: int) -> Any:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bigquant.colorspace import points_of
 from bigquant.jit import jit
-from bigquant.mixing import LEVELS, mix, sort_partners
+from bigquant.mixing import LEVELS, Cells, list_cells, mix, sort_partners
 from bigquant.thresholds import thresholds
 
 #: Most colours of a palette: the labels of both parts of a mixture have 8 bits each.
@@ -27,6 +27,8 @@ _LUMA = (299, 587, 114)
 #: Mixtures are words: that one is there, steps of the second colour, the second, the first.
 _KNOWN, _STEPS, _SECOND = 1 << 31, 16, 8
 _STEPS_MASK, _COLOR_MASK = np.uint32(0x7FFF), np.uint32(0xFF)
+
+_Parts = tuple[NDArray[np.float32], NDArray[np.int32], Cells | None]
 
 _lock = threading.Lock()
 
@@ -58,7 +60,7 @@ def dither_block(
     labels = np.empty((height, width), np.min_scalar_type(first_label + len(colors) - 1))
     matrix = _rolled(dither, column)
     with _lock:  # all threads fill the same table
-        table, centers, partners = _mixtures(colors.tobytes(), colors.shape, space)
+        table, parts = _mixtures(colors.tobytes(), colors.shape, space)
     rows = max(1, _SLICE // max(1, width))
     missing = np.empty(rows * width, np.int64)
     for top in range(0, height, rows):
@@ -67,23 +69,22 @@ def dither_block(
         n = choose(part, colors.shape[1], *place, missing)
         if n:
             wanted = part.reshape(-1, part.shape[2])[missing[:n], : colors.shape[1]]
-            mixed = mix(_points(wanted, space), centers, partners)
+            mixed = mix(_points(wanted, space), *parts)
             enter(wanted, *mixed, _brightness(colors), table)
             choose_again(wanted, *place, missing[:n])
     return labels
 
 
 @functools.lru_cache(maxsize=8)  # what nobody has touched of a table takes no memory
-def _mixtures(
-    data: bytes, shape: tuple[int, int], space: str
-) -> tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.int32]]:
+def _mixtures(data: bytes, shape: tuple[int, int], space: str) -> tuple[NDArray[np.uint32], _Parts]:
     """Get the table of a palette's mixtures by colour code, which fills as colours turn up.
 
-    With what mixtures are made of: the palette's points, and the partners of each. Threads need no
-    lock to fill the table together: whoever mixes a colour writes the same word.
+    With it comes what `mix` makes them of. Threads need no lock to fill the table together:
+    whoever mixes a colour writes the same word.
     """
     centers = _points(np.frombuffer(data, np.uint8).reshape(shape), space)
-    return np.zeros(256 ** shape[1], np.uint32), centers, sort_partners(centers)
+    cells = list_cells(centers) if space == "srgb" else None
+    return np.zeros(256 ** shape[1], np.uint32), (centers, sort_partners(centers), cells)
 
 
 def _points(colors: NDArray[np.uint8], space: str) -> NDArray[np.float32]:
@@ -172,14 +173,13 @@ def choose(
     for y in range(rows):
         _look_up(pixels[y], channels, table, words)
         thresholds_of_row = matrix[(row + y) % side]
-        n_known = 0
-        for x in range(0, columns, side):
-            end = min(x + side, columns)
-            n_known += _choose(words[x:end], thresholds_of_row, first_label, labels[y, x:end])
-        if n_known < columns:
-            for x in range(columns):
-                missing[n] = y * columns + x
-                n += words[x] == 0
+        for left in range(0, columns, side):
+            end = min(left + side, columns)
+            part = words[left:end], thresholds_of_row, first_label, labels[y, left:end]
+            if _choose(*part) < end - left:
+                for x in range(left, end):
+                    missing[n] = y * columns + x
+                    n += words[x] == 0
         if depth > channels:
             for x in range(columns):
                 labels[y, x] = 0 if pixels[y, x, channels] == 0 else labels[y, x]

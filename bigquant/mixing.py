@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigquant.jit import jit
-from bigquant.nearest import nearest_of_all
+from bigquant.nearest import cell_candidates, nearest_in_cells, nearest_of_all
+
+#: Starts and ids of `nearest.cell_candidates`.
+Cells = tuple[NDArray[np.int64], NDArray[np.int32]]
 
 #: Steps of the ratio of a mixture.
 LEVELS = 1 << 12
@@ -17,6 +20,10 @@ _GRAIN = 1 / 8
 _FEWEST = LEVELS // 64
 #: Colours that are mixed together, at most; they fit the innermost cache.
 _BATCH = 256
+#: The processor takes so many of them with a few instructions; odd ones would cost it more.
+_AT_ONCE = 16
+#: So many are tried in less time than the candidates of a cell.
+_FEW_CENTERS = 128
 #: Centres that one may be mixed with, its nearest.
 _PARTNERS = 32
 
@@ -34,8 +41,21 @@ def sort_partners(centers: NDArray[np.float32]) -> NDArray[np.int32]:
     return order
 
 
+def list_cells(centers: NDArray[np.float32]) -> Cells | None:
+    """List which 8-bit RGB centres may be nearest, by cell, where that is quicker than to try all.
+
+    Only for points that are 8-bit colours, too, whose distances single precision holds exactly.
+    """
+    if centers.shape[1] < 3 or len(centers) < _FEW_CENTERS:
+        return None
+    return cell_candidates(centers.astype(np.float64))
+
+
 def mix(
-    points: NDArray[np.float32], centers: NDArray[np.float32], partners: NDArray[np.int32]
+    points: NDArray[np.float32],
+    centers: NDArray[np.float32],
+    partners: NDArray[np.int32],
+    cells: Cells | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
     """Find the two centres that each point is mixed of, and how much of the other.
 
@@ -50,6 +70,8 @@ def mix(
         Colours of a palette, in the same; at most 65536.
     partners : ndarray, (k, m), int32
         Of `sort_partners`.
+    cells : (ndarray, ndarray), optional
+        Of `list_cells`.
 
     Returns
     -------
@@ -62,7 +84,10 @@ def mix(
     """
     n = len(points)
     nearest, other, steps = (np.empty(n, np.int32) for _ in range(3))
-    nearest_of_all(points, centers, nearest, np.empty(n, np.float32))
+    if cells is None:
+        nearest_of_all(points, centers, nearest, np.empty(n, np.float32))
+    else:  # to the same bits
+        nearest_in_cells(points, centers.astype(np.float64), *cells, nearest, np.empty(n))
     order = np.argsort(nearest.astype(np.uint16), kind="stable")  # sorted by radix
     _find_others(points, centers, partners, nearest, order, other, steps)
     return nearest, other, steps
@@ -83,8 +108,8 @@ def _find_others(
     Some points of one centre at a time are held against its partners.
     """
     n, dimensions = points.shape
-    deltas = np.zeros((dimensions, _BATCH), np.float32)
-    room = np.empty((3, _BATCH), np.float32)
+    deltas, towards = np.zeros((3, _BATCH), np.float32), np.zeros(3, np.float32)
+    part, best = np.empty(_BATCH, np.float32), np.empty(_BATCH, np.float32)
     chosen = np.empty(_BATCH, np.int32)
     start = 0
     while start < n:
@@ -94,9 +119,13 @@ def _find_others(
             for axis in range(dimensions):
                 deltas[axis, size] = point[axis] - centers[own, axis]
             size += 1
-        deltas[:, size:] = 0
-        _choose_partner(deltas, centers, own, partners[own], room, chosen)
-        part = room[0]
+        filled = (size + _AT_ONCE - 1) // _AT_ONCE * _AT_ONCE
+        part[:filled], best[:filled], chosen[:filled] = 0, -np.inf, own
+        for number in range(partners.shape[1]):
+            partner = partners[own, number]
+            for axis in range(dimensions):
+                towards[axis] = centers[partner, axis] - centers[own, axis]
+            _try_partner(deltas, towards, partner, filled, best, part, chosen)
         for i in range(size):
             place = order[start + i]
             n_steps = np.int32(part[i] * np.float32(LEVELS) + np.float32(0.5))
@@ -107,53 +136,34 @@ def _find_others(
 
 
 @jit
-def _choose_partner(
-    deltas: NDArray[np.float32],  # IN  (dimensions, batch) from the centre to the points
-    centers: NDArray[np.float32],  # IN  (k, dimensions)
-    own: int,  # the centre of all points
-    partners: NDArray[np.int32],  # IN  (m,) the nearest first
-    room: NDArray[np.float32],  # OUT (3, batch), of which the first: how much of the partner
-    chosen: NDArray[np.int32],  # OUT (batch,) that partner
-) -> None:
-    """Try one partner after the other."""
-    part, best, along = room[0], room[1], room[2]
-    part[:], best[:], chosen[:] = 0, -np.inf, own
-    for number in range(partners.size):
-        j = partners[number]
-        across = np.float32(0)
-        for axis in range(deltas.shape[0]):
-            v = centers[j, axis] - centers[own, axis]
-            across += v * v
-        if across == 0:
-            continue
-        along[:] = 0
-        for axis in range(deltas.shape[0]):
-            d, v = deltas[axis], centers[j, axis] - centers[own, axis]
-            for i in range(_BATCH):
-                along[i] += d[i] * v
-        _try_partner(along, np.float32(1) / across, j, best, part, chosen)
-
-
-@jit
 def _try_partner(
-    along: NDArray[np.float32],  # IN  (batch,) d.v, of d to the point and v to the partner
-    inverse: np.float32,  # 1 / v.v
+    deltas: NDArray[np.float32],  # IN  (3, batch) from the centre to the points
+    towards: NDArray[np.float32],  # IN  (3,) from the centre to the partner
     j: int,
+    n: int,  # points of the batch
     best: NDArray[np.float32],  # INOUT (batch,) what the best mixture gains
     part: NDArray[np.float32],  # INOUT (batch,) how much of its partner there is in it
     chosen: NDArray[np.int32],  # INOUT (batch,) that partner
 ) -> None:
     """Take centre j where it makes a better mixture than those before; without a branch.
 
-    The mean nearest to the point has t = d.v / v.v of it; its squared distance from the point is
-    less than d.d by t d.v, and its pixels vary by t (1 - t) v.v.
+    With d to the point and v to the partner, the mean nearest to the point has t = d.v / v.v of
+    it; its squared distance from the point is less than d.d by t d.v, and its pixels vary by
+    t (1 - t) v.v.
     """
     half, grain = np.float32(0.5), np.float32(_GRAIN)
-    for i in range(_BATCH):
-        t = along[i] * inverse
-        gained = t * along[i]
-        gain = gained - grain * (along[i] - gained)
-        better = (along[i] > 0) & (gain > best[i])
+    x, y, z = deltas[0], deltas[1], deltas[2]
+    vx, vy, vz = towards[0], towards[1], towards[2]
+    across = vx * vx + vy * vy + vz * vz
+    if across == 0:
+        return
+    inverse = np.float32(1) / across
+    for i in range(n):
+        along = x[i] * vx + y[i] * vy + z[i] * vz
+        t = along * inverse
+        gained = t * along
+        gain = gained - grain * (along - gained)
+        better = (along > 0) & (gain > best[i])
         best[i] = gain if better else best[i]
         part[i] = min(t, half) if better else part[i]
         chosen[i] = j if better else chosen[i]

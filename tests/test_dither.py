@@ -26,6 +26,7 @@ from bigquant.cli import main
 from bigquant.colorspace import points_of
 from bigquant.dither import dither_block
 from bigquant.errors import InputError
+from bigquant.mixing import list_cells, mix, sort_partners
 from bigquant.thresholds import thresholds
 
 WAYS = ("bayer", "blue-noise")
@@ -63,6 +64,17 @@ def test_the_reference_leaves_hardly_a_choice(china, k):
     assert (allowed.sum(axis=2) > 1).mean() < 0.02
     labels = dither_block(image, colors, "srgb", 0, "bayer", 0, 0)
     assert np.take_along_axis(allowed, labels[..., None].astype(int), axis=2).all()
+
+
+@pytest.mark.parametrize("spread", [4, 256], ids=["ties", "all over"])
+def test_cells_of_candidates_make_the_same_mixtures_as_all_centres(rng, spread):
+    points = rng.integers(0, spread, (5000, 3)).astype(np.float32)
+    centers = rng.integers(0, spread, (200, 3)).astype(np.float32)
+    partners, cells = sort_partners(centers), list_cells(centers)
+    assert cells is not None
+    pairs = zip(mix(points, centers, partners), mix(points, centers, partners, cells), strict=True)
+    for expected, found in pairs:
+        np.testing.assert_array_equal(found, expected)
 
 
 @both
