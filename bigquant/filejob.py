@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -116,6 +117,8 @@ def run(
             ensure_ready(client, list(job.images), list(job.images.values()), outputs, reading)
             outcome = work(job)
             pages = _write_pages(job) if report else {}
+    if not report:
+        notes += _old_pages(job)
     if outcome.kept:
         notes.append(f"an interrupted run went on: {outcome.kept} were kept")
     with _accounted_for(job), printing(job.account):
@@ -143,7 +146,7 @@ def _accounted_for(job: Job) -> Iterator[None]:
 def _check_pages(job: Job) -> None:
     """Find out, before any work, if a page about each output can be written."""
     from bigquant.atomic import check_target  # noqa: PLC0415
-    from bigquant.reporting import page_path  # noqa: PLC0415
+    from bigquant.outputs import page_path  # noqa: PLC0415
 
     for output in job.targets.values():
         check_target(page_path(output), job.overwrite)
@@ -151,7 +154,7 @@ def _check_pages(job: Job) -> None:
 
 def _write_pages(job: Job) -> dict[str, str]:
     """Write the pages about outputs; tell where they are by the outputs' paths."""
-    from bigquant.reporting import page_path  # noqa: PLC0415
+    from bigquant.outputs import page_path  # noqa: PLC0415
     from bigquant.reporting import report as write  # noqa: PLC0415
 
     pages = {}
@@ -163,6 +166,15 @@ def _write_pages(job: Job) -> dict[str, str]:
         else:
             pages[written.path] = page_path(written.path)
     return pages
+
+
+def _old_pages(job: Job) -> list[str]:
+    """Tell which pages are of outputs that were replaced."""
+    from bigquant.outputs import page_path  # noqa: PLC0415
+
+    pages = [page_path(written.path) for written in job.written]
+    renew = "renew it with `bigquant report --overwrite`"
+    return [f"{page} is of an earlier output: {renew}" for page in pages if os.path.exists(page)]
 
 
 def _check_format(

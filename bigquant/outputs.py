@@ -27,6 +27,7 @@ from bigquant.zarr_store import FolderStore, ObjectStore, Store
 
 CONTENTS = ("both", "image", "labels")
 PALETTE_SUFFIX, PREVIEW_SUFFIX = ".palette.json", ".preview.json"
+_PAGE_SUFFIX = ".report.html"
 
 
 def palette_path(path: str | os.PathLike[str]) -> Path:
@@ -40,6 +41,11 @@ def palette_path(path: str | os.PathLike[str]) -> Path:
 def preview_path(path: str | os.PathLike[str]) -> Path:
     """Name the file beside an output that its report is made of: NAME.preview.json."""
     return Path(os.path.abspath(path) + PREVIEW_SUFFIX)
+
+
+def page_path(path: str | os.PathLike[str]) -> str:
+    """Name the page about an output: NAME.report.html beside it."""
+    return os.fspath(path).rstrip("/" + os.sep) + _PAGE_SUFFIX
 
 
 def check_output(

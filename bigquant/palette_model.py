@@ -1,4 +1,4 @@
-"""Palette files: read in bounded memory; what is wrong with one is told with its name."""
+"""Palette files and their like: read in bounded memory; what is wrong is told with the name."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
         raise InputError(f"{path}: {error}") from error
 
 
-def check_file(path: str | os.PathLike[str]) -> None:
+def check_file(path: str | os.PathLike[str], what: str = "palette") -> None:
     """Refuse what is no plain file: a device would never end."""
     if "://" in str(path):
-        raise InputError("a URL: palettes are read from files, so copy it here first")
+        raise InputError(f"a URL: a {what} is read from a file, so copy it here first")
     if not Path(path).is_file():
         there = "is no file" if os.path.exists(path) else "no such file"
-        raise InputError(f"{there}: name a palette file")
+        raise InputError(f"{there}: name a {what} file")
 
 
-def read_bytes(path: str | os.PathLike[str], most: int = _MAX_BYTES) -> bytes:
+def read_bytes(
+    path: str | os.PathLike[str], most: int = _MAX_BYTES, what: str = "palette"
+) -> bytes:
     """Read a file of at most so many bytes; a larger one is refused unread."""
-    check_file(path)
+    check_file(path, what)
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -43,7 +45,7 @@ def read_bytes(path: str | os.PathLike[str], most: int = _MAX_BYTES) -> bytes:
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})") from error
     if max(size, len(data)) > most:
-        raise InputError(f"is larger than {most >> 20} MiB, as no palette is")
+        raise InputError(f"is larger than {most >> 20} MiB, as no {what} is")
     return data
 
 

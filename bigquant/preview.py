@@ -158,7 +158,7 @@ class Preview:
     def load(cls, path: str | os.PathLike[str]) -> Preview:
         """Read the file of a name."""
         with naming(path):
-            return cls.decode(read_bytes(path, _MOST_BYTES))
+            return cls.decode(read_bytes(path, _MOST_BYTES, "preview"))
 
     @classmethod
     def left(cls, path: str | os.PathLike[str]) -> Preview | None:

@@ -15,6 +15,7 @@ from bigquant.atomic import check_apart, check_target, complete_or_nothing
 from bigquant.errors import InputError, one_line
 from bigquant.factsheets import error_text, format_bytes
 from bigquant.metrics import find_knee
+from bigquant.outputs import page_path
 from bigquant.palette import Palette
 from bigquant.palette_model import naming, parse_json, read_bytes
 from bigquant.palette_values import MAX_COLORS
@@ -25,14 +26,8 @@ from bigquant.showing import Shown, show
 #: Number of colours and error of each palette of a sweep, and its knee.
 Curve = tuple[list[int], list[float], int | None]
 
-_SUFFIX = ".report.html"
 #: Errors below are none, and those above are refused: the axis of a curve is computed of them.
 _LEAST, _MOST = 1e-300, 1e300
-
-
-def page_path(output: str | os.PathLike[str]) -> str:
-    """Name the page of an output: NAME.report.html beside it."""
-    return os.fspath(output).rstrip("/" + os.sep) + _SUFFIX
 
 
 def report(
@@ -106,7 +101,7 @@ def report(
 def _read_curve(path: str | os.PathLike[str]) -> Curve:
     """Read the curve of a sweep from its table or its JSON."""
     with naming(path):
-        data = read_bytes(path)
+        data = read_bytes(path, what="sweep")
         try:
             if Path(path).suffix.lower() == ".json":
                 model = parse_json(data)

@@ -92,6 +92,11 @@ def test_a_page_is_written_with_the_fit(photo, given, capfd):
     assert run("fit photo.tif -k 4 -o out.zarr --report --overwrite --json") == 0
     assert json.loads(capfd.readouterr().out)["report"] == "out.zarr.report.html"
     assert given[1].palette.k == 4
+    assert run("fit photo.tif -k 3 -o out.zarr --overwrite --json") == 0  # the page stays
+    (note,) = json.loads(capfd.readouterr().out)["notes"]
+    assert note.startswith("out.zarr.report.html is of an earlier output: renew it with")
+    assert run("report out.zarr --overwrite") == 0
+    assert given[2].palette.k == 3
 
 
 def test_each_output_of_several_gets_a_page_with_what_it_was_made_of(photo, given):
@@ -249,7 +254,11 @@ BAD = [
     ("report out.tif -o new.html --source cut.tif", "cut.tif is 640 x 427 pixels, out.tif 1280 x"),
     ("report out.tif -o new.html --source deep.npy", "deep.npy is 9 x 9 pixels"),
     ("report out.tif -o new.html --source wide.npy", "wide.npy has 5 bands of uint16, the palette"),
-    ("report out.tif -o new.html --sweep nothing.csv", "nothing.csv: no such file"),
+    (
+        "report out.tif -o new.html --sweep nothing.csv",
+        "nothing.csv: no such file: name a sweep file",
+    ),
+    ("report out.tif -o new.html --sweep s3://a/b.csv", "a URL: a sweep is read from a file"),
     ("report out.tif -o new.html --sweep out.tif.palette.json", "is no .csv or .json of a sweep"),
     ("report out.tif -o new.html --sweep photo.tif", "photo.tif: "),
     ("report out.tif -o new.html --sweep short.csv", "short.csv: is no .csv or .json of a sweep"),
