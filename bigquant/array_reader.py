@@ -12,6 +12,7 @@ from bigquant.axes import Axes, find_axes, list_axes
 from bigquant.bands import default_colors
 from bigquant.errors import InputError
 from bigquant.fingerprint import Fingerprint
+from bigquant.npy_array import NpyArray
 from bigquant.raster import Raster, Selection
 from bigquant.source import Source
 from bigquant.tiling import plan_rows
@@ -50,20 +51,6 @@ class ArrayWindows:
         return np.ascontiguousarray(pixels, self.dtype)
 
 
-@dataclass(frozen=True)
-class NpyArray:
-    """A ``.npy`` file as an array that maps what is sliced out of it."""
-
-    path: str
-    fingerprint: Fingerprint
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        self.fingerprint.check(self.path)
-        return np.array(np.load(self.path, mmap_mode="r", allow_pickle=False)[key])
-
-
 def image_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Type of an image of an array of this type."""
     return np.dtype(np.uint8) if dtype == np.bool_ else dtype.newbyteorder("=")
@@ -86,7 +73,9 @@ def open_npy(path: str, channel_axis: int | None, selection: Selection) -> Raste
     axes = find_axes(
         path, mapped.shape, mapped.dtype, channel_axis=channel_axis, planes=selection.planes
     )
-    windows = ArrayWindows(NpyArray(path, fingerprint, mapped.shape, mapped.dtype), axes)
+    by_columns = mapped.flags.fnc  # Fortran-contiguous, and not C
+    array = NpyArray(path, fingerprint, mapped.shape, mapped.dtype, mapped.offset, by_columns)
+    windows = ArrayWindows(array, axes)
     height, width, depth = windows.shape
     pixel = depth * windows.dtype.itemsize
     if mapped.strides[axes.y] < mapped.strides[axes.x]:  # Fortran's order: by columns

@@ -68,10 +68,12 @@ class ByteSource:
     def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Read ranges of bytes, each an offset and a count.
 
-        Behind a URL each call is a round trip or a few, and a check: ask for all at once.
+        Each call ends with a check, and behind a URL it is a round trip or a few: ask for all at
+        once.
         """
         if not self._remote:
-            return [self._read_range(offset, count) for offset, count in ranges]
+            with self.fingerprint.held(self.path):
+                return [self._read_range(offset, count) for offset, count in ranges]
         try:
             parts = remote.read_ranges(self.path, self.fingerprint.options, ranges)
         except OSError as error:

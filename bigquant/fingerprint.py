@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +41,17 @@ class Fingerprint:
             return cls(size, 0, version, dict(options or {}))
         status = os.stat(path)
         return cls(status.st_size, status.st_mtime_ns)
+
+    @contextmanager
+    def held(self, path: str) -> Iterator[None]:
+        """Let the block read the file: one that changes meanwhile is an error, and not damaged."""
+        self.check(path)
+        try:
+            yield
+        except Exception:
+            self.check(path)
+            raise
+        self.check(path)
 
     def check(self, path: str, name: str | None = None) -> None:
         """Raise a `BigquantError` unless the file is there and still the same.

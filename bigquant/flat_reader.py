@@ -45,8 +45,8 @@ class FlatWindows:
         return self.pixels.dtype
 
     def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
-        self.fingerprint.check(self.pixels.path)
-        return self.pixels.whole()[key]
+        with self.fingerprint.held(self.pixels.path):
+            return self.pixels.whole()[key]
 
 
 def is_flat(head: bytes) -> bool:

@@ -55,14 +55,17 @@ def _read_points(run: Run, columns: Sequence[str], dtype: np.dtype[Any]) -> NDAr
 
 @contextmanager
 def opened(run: Run) -> Iterator[pq.ParquetFile]:
-    """Open the file of a run, which must be what it was when its footer was read."""
-    run.fingerprint.check(run.path)
-    with _decoding(run):
-        file = pq.ParquetFile(
-            run.path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
-        )
-    with file:
-        yield file
+    """Open the file of a run, which must be what it was when its footer was read, to the end."""
+    with run.fingerprint.held(run.path):
+        with _decoding(run):
+            file = pq.ParquetFile(
+                run.path,
+                buffer_size=_BUFFER_BYTES,
+                pre_buffer=False,
+                page_checksum_verification=True,
+            )
+        with file:
+            yield file
 
 
 def batches(

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from outcomes import refused
 
 import bigquant
+from bigquant import npy_array
 from bigquant.array_reader import ArrayWindows
 from bigquant.axes import Axes, find_axes
+from bigquant.fingerprint import Fingerprint
+from bigquant.npy_array import NpyArray
 from bigquant.read import Image
 
 TYPES = ["?", "u1", "<u2", ">u2", "<u4", ">u8", "i1", ">i2", "<i8", "<f2", ">f4", "<f8"]
@@ -46,7 +49,7 @@ def expect(image, pixels):
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", TYPES)
-def test_npy_files_of_every_type_are_mapped(tmp_path, rng, dtype, order):
+def test_npy_files_of_every_type_are_read(tmp_path, rng, dtype, order):
     for shape in ((31, 42), (31, 42, 3)):
         pixels = np.asarray(draw_pixels(rng, shape, dtype), order=order)
         np.save(tmp_path / "a.npy", pixels)
@@ -65,6 +68,50 @@ def test_an_npy_file_by_columns_is_read_by_columns(tmp_path):
         np.lib.format.open_memmap(path, "w+", np.uint8, **options)
         sizes = bigquant.open_image(path).chunks
         assert (sizes[0][0] == 20_000, sizes[1][0] == 20_000) == tuple(n == 20_000 for n in shape)
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 40, 1 << 16])
+@given(st.data())
+def test_any_window_of_an_npy_file_is_that_of_the_array(tmp_path_factory, at_once, data):
+    shape = data.draw(st.lists(st.integers(1, 7), min_size=1, max_size=4))
+    order, dtype = data.draw(st.sampled_from("CF")), data.draw(st.sampled_from(["u1", ">u2"]))
+    pixels = np.asarray(np.arange(math.prod(shape)).reshape(shape), dtype, order=order)
+    path = tmp_path_factory.getbasetemp() / "window.npy"
+    np.save(path, pixels)
+    fortran, offset = pixels.flags.fnc, path.stat().st_size - pixels.nbytes
+    facts = Fingerprint.take(str(path)), pixels.shape, pixels.dtype, offset, fortran
+    stored = NpyArray(str(path), *facts)
+    key = tuple(
+        data.draw(st.slices(length).filter(lambda part: part.step in (1, None)))
+        if data.draw(st.booleans())
+        else data.draw(st.integers(0, length - 1))
+        for length in shape
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(npy_array, "_AT_ONCE", at_once)
+        np.testing.assert_array_equal(stored[key], pixels[key])
+
+
+@pytest.mark.parametrize("bands", [slice(None), slice(1), slice(1, 3)])
+@pytest.mark.parametrize("axis", [0, 2])
+def test_an_npy_file_is_read_in_few_pieces(tmp_path, rng, axis, bands, monkeypatch):
+    """Neither value by value, where bands are left out, nor much more than is wanted."""
+    pixels = np.moveaxis(rng.integers(0, 256, (20, 30_000, 3), np.uint8), 2, axis).copy()
+    np.save(tmp_path / "a.npy", pixels)
+    facts = Fingerprint.take(str(tmp_path / "a.npy")), pixels.shape, pixels.dtype, 128, False
+    sizes, fill = [], NpyArray._fill
+
+    def note(*arguments):
+        sizes.append(arguments[-1].nbytes)
+        fill(*arguments)
+
+    monkeypatch.setattr(NpyArray, "_fill", note)
+    key = [slice(10, 20), slice(100, 300)]
+    key.insert(axis, bands)
+    found = NpyArray(str(tmp_path / "a.npy"), *facts)[tuple(key)]
+    np.testing.assert_array_equal(found, pixels[tuple(key)])
+    assert len(sizes) <= 30
+    assert sum(sizes) <= 3 * 10 * 30_000
 
 
 @pytest.mark.parametrize("version", [2, 3])

@@ -37,7 +37,7 @@ def ends_with_one_line(process, words, code=1, timeout=90):
     assert len(lines) == 1, lines
     assert lines[0].startswith("bigquant: error: ")
     assert words in lines[0]
-    assert (process.returncode, out) == (code, b"")
+    assert (process.returncode, out) == (code, b""), lines[0]
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,9 @@ def test_an_input_that_changes(stage, spoil, large, folder):
             wait_until_written(process)
         else:
             wait_until_read(process, "image.tif")
+        process.send_signal(signal.SIGSTOP)  # it shall not end before the image is spoilt
         spoil(image)
+        process.send_signal(signal.SIGCONT)
         ends_with_one_line(process, "image.tif: ")
     image.unlink(missing_ok=True)
     assert not list(folder.iterdir())

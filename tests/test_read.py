@@ -108,7 +108,7 @@ def test_arrays_and_npy_files_are_read(tmp_path, rng, shape, order):
     expect(bigquant.open_image(tmp_path / "a.npy"), pixels)
 
 
-def test_an_npy_file_is_mapped_and_not_pickled(tmp_path):
+def test_an_npy_file_is_neither_pickled_nor_read_whole(tmp_path):
     pixels = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (40000, 10000, 3))
     pixels[-1, -1] = 1, 2, 3
     pixels.flush()

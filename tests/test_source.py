@@ -18,6 +18,8 @@ from PIL import Image as pillow
 from PIL import ImageCms
 
 import bigquant
+from bigquant.flat_pixels import FlatPixels
+from bigquant.npy_array import NpyArray
 from bigquant.source import Source
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 70, 3), np.uint8)
@@ -183,6 +185,51 @@ def test_a_file_that_changed_after_it_was_read_once_is_not_read_again(tmp_path, 
     change(path)
     with refused(path, bigquant.BigquantError):
         image.compute()
+
+
+READERS = {
+    "piece.tif": (os, "pread"),
+    "tiles.tif": (os, "pread"),
+    "a.png": (FlatPixels, "whole"),
+    "a.npy": (NpyArray, "_fill"),
+}
+
+
+def damage(path):
+    path.write_bytes(path.read_bytes()[:-99] + bytes(99))
+
+
+def shrink(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("change", [touch, grow, shrink, os.remove, damage])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_that_changes_while_it_is_read_is_neither_read_nor_damaged(
+    name, when, change, tmp_path, monkeypatch
+):
+    path = tmp_path / name
+    WRITERS[name](path)
+    os.utime(path, ns=(1, 10**9))  # the clock of files is a coarse one
+    image = bigquant.open_image(path)
+    owner, function = READERS[name]
+    read = getattr(owner, function)
+    changes = iter([change])
+
+    def act(*arguments, **options):
+        for each in changes if when == "before" else ():
+            each(path)
+        found = read(*arguments, **options)
+        for each in changes:
+            each(path)
+        return found
+
+    monkeypatch.setattr(owner, function, act)
+    with refused(path, bigquant.BigquantError) as caught:
+        image.compute()
+    assert "damaged" not in str(caught.value)
+    assert not list(changes)
 
 
 def test_a_damaged_chunk_of_a_zarr_array_is_one_line(tmp_path):

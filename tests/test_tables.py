@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -172,6 +173,18 @@ def test_a_file_that_changes_after_its_footer_was_read_is_told_of():
     write({"a": [1.0, 2.0, 3.0]})
     with pytest.raises(BigquantError, match=r"t\.parquet: has changed since it was opened"):
         points.compute()
+
+
+def test_a_file_that_changes_while_its_rows_are_read_is_told_of(folder):
+    (run,) = open_table(write({"a": np.arange(10.0)})).parts(1 << 30)
+
+    def read():
+        with opened(run) as file:
+            assert sum(batch.num_rows for batch in batches(file, run)) == 10
+            os.utime(folder / "t.parquet", (1, 1))
+
+    with pytest.raises(BigquantError, match=r"t\.parquet: has changed since it was opened"):
+        read()
 
 
 def test_checksums_are_checked_where_there_are_any(folder):
