@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -14,7 +15,11 @@ from bigquant.errors import BigquantError
 @click.command()
 @click.argument("output", metavar="OUT")
 @click.option(
-    "-o", "--output", "page", metavar="PAGE.html", help="Page to write.  [default: OUT.report.html]"
+    "-o",
+    "--output",
+    "page",
+    metavar="PAGE.html",
+    help="Page to write.  [default: OUT.report.html; of a URL in this folder]",
 )
 @click.option(
     "--source",
@@ -25,6 +30,7 @@ from bigquant.errors import BigquantError
     "--sweep", metavar="FILE", help="What `sweep` has written, .csv or .json: show its curve."
 )
 @click.option("--open", "is_opened", is_flag=True, help="Open the page in a browser.")
+@options.storage
 @options.overwrite
 @options.quiet
 @options.shared
@@ -34,22 +40,31 @@ def report(
     source: str | None,
     sweep: str | None,
     is_opened: bool,
+    storage_options: dict[str, Any],
     overwrite: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
     """Write a page about OUT: before and after, palette, error, cloud of colours, facts.
 
-    The page is one HTML file that needs nothing else. OUT is an output of `fit`, which has left
-    small pictures beside it, so that no pixel is read; or one of `apply`, or any image of at most
-    256 colours, whatever made it: these are read once, and so is --source.
+    The page is one HTML file that needs nothing else. OUT is an output of `fit`, which has
+    left small pictures beside it, so that no pixel is read; or one of `apply`, or any image of at
+    most 256 colours, whatever made it: these are read once, and so is --source. A Zarr or TIFF
+    may lie behind a URL.
     """
     from bigquant.factsheets import format_bytes  # noqa: PLC0415 - --help stays quick
     from bigquant.reporting import report as write  # noqa: PLC0415
     from bigquant.terminal import stage_progress  # noqa: PLC0415
 
     with stage_progress(None, quiet=quiet):
-        path = write(output, page, source=source, sweep=sweep, overwrite=overwrite)
+        path = write(
+            output,
+            page,
+            source=source,
+            sweep=sweep,
+            overwrite=overwrite,
+            storage_options=storage_options,
+        )
     size = path.stat().st_size
     with printing(f"{path} is complete"):
         if as_json:

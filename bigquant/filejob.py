@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,10 @@ def run(
     outputs = name_outputs(inputs, output, format_, mark)
     _check_format(outputs, ome_zarr, compression, cog)
     if report and "://" in outputs[0]:
-        raise InputError(f"{outputs[0]}: a URL, and a page is a file: leave out --report")
+        raise InputError(
+            f"{outputs[0]}: a URL, and a page is a file: leave out --report, and run "
+            "`bigquant report` on it afterwards"
+        )
     with made_folder(output), noted_warnings() as notes:
         job = open_files(
             inputs,
@@ -172,9 +176,12 @@ def _old_pages(job: Job) -> list[str]:
     """Tell which pages are of outputs that were replaced."""
     from bigquant.outputs import page_path  # noqa: PLC0415
 
-    pages = [page_path(written.path) for written in job.written]
-    renew = "renew it with `bigquant report --overwrite`"
-    return [f"{page} is of an earlier output: {renew}" for page in pages if os.path.exists(page)]
+    paths = [written.path for written in job.written if os.path.exists(page_path(written.path))]
+    return [
+        f"{page_path(path)} is of an earlier output: renew it with "
+        f"`bigquant report {shlex.quote(path)} --overwrite`"
+        for path in paths
+    ]
 
 
 def _check_format(

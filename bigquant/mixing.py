@@ -65,7 +65,7 @@ def mix(
     Parameters
     ----------
     points : ndarray, (n, dimensions), float32
-        In any coordinates in which mixtures lie on straight lines.
+        In any coordinates, three at most, in which mixtures lie on straight lines.
     centers : ndarray, (k, dimensions), float32
         Colours of a palette, in the same; at most 65536.
     partners : ndarray, (k, m), int32

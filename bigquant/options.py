@@ -242,6 +242,16 @@ def _storage(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     return stored
 
 
+storage = click.option(
+    "--storage-option",
+    "storage_options",
+    metavar="KEY=VALUE",
+    callback=_storage,
+    multiple=True,
+    help="For URLs: an option of fsspec, e.g. anon=true, or with a JSON object for VALUE; "
+    "may be repeated.",
+)
+
 #: What is the image: the parameters of `open_image`.
 reading = _add(
     [
@@ -273,15 +283,7 @@ reading = _add(
             multiple=True,
             help="Plane of each further axis, e.g. T=0,Z=3; may be repeated.",
         ),
-        click.option(
-            "--storage-option",
-            "storage_options",
-            metavar="KEY=VALUE",
-            callback=_storage,
-            multiple=True,
-            help="For URLs: an option of fsspec, e.g. anon=true, or with a JSON object for VALUE; "
-            "may be repeated.",
-        ),
+        storage,
     ]
 )
 

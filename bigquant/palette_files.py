@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import html
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
+from bigquant import remote
 from bigquant.errors import InputError, one_line
 from bigquant.palette import Palette
-from bigquant.palette_model import check_file, naming, parse_json, parse_json_at, read_bytes
+from bigquant.palette_model import (
+    check_file,
+    naming,
+    parse_json,
+    parse_json_at,
+    read_beside,
+    read_bytes,
+)
 from bigquant.tiff_colors import colors_of
 
 _TIFFS = (".tif", ".tiff")
@@ -45,6 +54,24 @@ def read_palette(path: str | os.PathLike[str]) -> Palette:
         return _read_zarr(Path(path)) if os.path.isdir(path) else _read_tiff(path)
 
 
+def read_far_palette(url: str, options: Mapping[str, Any], is_tiff: bool) -> Palette | None:
+    """Do as `read_own_palette` does for a Zarr or TIFF behind a URL; `options` are for fsspec."""
+    with naming(remote.public(url)):
+        if is_tiff:
+            try:
+                file = remote.open_file(url, options)
+            except OSError as error:
+                raise InputError(str(error.strerror)) from error
+            with file:
+                return _find_in_text(_parse_tiff(file)[0])
+        for name in _ZARR_DOCUMENTS:
+            data = read_beside(url, options, f"/{name}", _MAX_ZARR_BYTES)
+            palette = None if data is None else _find_in_document(name, data)
+            if palette is not None:
+                return palette
+        return None
+
+
 def read_own_palette(path: str | os.PathLike[str]) -> Palette | None:
     """Read the palette of an output of bigquant, that stands in it or, of ``.npy``, beside it.
 
@@ -72,13 +99,19 @@ def _read_zarr(path: Path) -> Palette:
 def _find_in_zarr(path: Path) -> Palette | None:
     for name in _ZARR_DOCUMENTS:
         if (path / name).is_file():
-            attributes = parse_json(read_bytes(path / name, _MAX_ZARR_BYTES))
-            if name == "zarr.json":
-                attributes = _find(attributes, "attributes")
-            model = _find(attributes, "bigquant", "palette")
-            if model is not None:
-                return Palette.from_json(model, name)
+            palette = _find_in_document(name, read_bytes(path / name, _MAX_ZARR_BYTES))
+            if palette is not None:
+                return palette
     return None
+
+
+def _find_in_document(name: str, data: bytes) -> Palette | None:
+    """Find the palette in a document of a Zarr group."""
+    attributes = parse_json(data)
+    if name == "zarr.json":
+        attributes = _find(attributes, "attributes")
+    model = _find(attributes, "bigquant", "palette")
+    return None if model is None else Palette.from_json(model, name)
 
 
 def _find(value: Any, *keys: str) -> Any:
@@ -101,6 +134,10 @@ def _read_tiff(path: str | os.PathLike[str]) -> Palette:
 def _open_tiff(path: str | os.PathLike[str]) -> tuple[str, NDArray[np.uint8] | None]:
     """Read the description of a TIFF, and its colour map if it is an image of such."""
     check_file(path)
+    return _parse_tiff(path)
+
+
+def _parse_tiff(path: str | os.PathLike[str] | BinaryIO) -> tuple[str, NDArray[np.uint8] | None]:
     try:
         with tifffile.TiffFile(path) as tif:
             page = tif.pages.first

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bigquant import remote
 from bigquant.errors import InputError
 
 #: The largest palette's JSON takes 10 MiB.
@@ -47,6 +48,16 @@ def read_bytes(
     if max(size, len(data)) > most:
         raise InputError(f"is larger than {most >> 20} MiB, as no {what} is")
     return data
+
+
+def read_beside(
+    url: str, options: Mapping[str, Any], suffix: str, most: int = _MAX_BYTES
+) -> bytes | None:
+    """Read a file of a URL's name and a suffix, of at most so many bytes; None without one."""
+    try:
+        return remote.read_beside(url, options, suffix, most)
+    except OSError as error:
+        raise InputError(str(error.strerror)) from error
 
 
 def parse_json(data: bytes) -> Any:

@@ -31,7 +31,7 @@ SCHEMA = 1
 #: Colours of a cloud: as many as a page can turn around.
 MOST_COLORS = 4096
 #: Three pictures of noise of 512 x 512 pixels, in base64, take 4 MiB.
-_MOST_BYTES = 16 << 20
+MOST_BYTES = 16 << 20
 _MOST_SIDE = 1024
 #: Errors are kept in tenths: 1 can just be seen; this one is none.
 _STEPS, _MASKED = 10, 65535
@@ -158,7 +158,7 @@ class Preview:
     def load(cls, path: str | os.PathLike[str]) -> Preview:
         """Read the file of a name."""
         with naming(path):
-            return cls.decode(read_bytes(path, _MOST_BYTES, "preview"))
+            return cls.decode(read_bytes(path, MOST_BYTES, "preview"))
 
     @classmethod
     def left(cls, path: str | os.PathLike[str]) -> Preview | None:

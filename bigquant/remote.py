@@ -35,6 +35,11 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
+def is_chain(url: str) -> bool:
+    """Tell a chain of URLs, one upon another."""
+    return len(_CHAINED.split(url)) > 1
+
+
 def public(url: str) -> str:
     """Leave out of a URL, or a chain of them, what may be secret: user, password and query.
 
@@ -136,6 +141,39 @@ def read_head(url: str, options: Mapping[str, Any], size: int) -> bytes:
 
 
 _NO_RANGES = "the server does not answer requests for ranges of bytes: copy it to a disk first"
+
+
+def read_beside(url: str, options: Mapping[str, Any], suffix: str, most: int) -> bytes | None:
+    """Read a file of a URL's name and a suffix, of at most so many bytes; None if there is none.
+
+    Nor is there one that is forbidden: so stores answer those who may not list what they have.
+
+    Raises
+    ------
+    OSError
+        If it is larger, or cannot be read; `strerror` is why, in one line.
+    """
+    fs, path = connect(url, options)
+    path += suffix
+    how: dict[str, Any] = {"cache_type": "none"}
+    if url.startswith(("http://", "https://")):  # a server may send more than it is asked for
+        parts = urlsplit(url)
+        path = parts._replace(path=parts.path.rstrip("/") + suffix, fragment="").geturl()
+        how = {"block_size": 0}
+    data = bytearray()
+    try:
+        fs.invalidate_cache(path)
+        with fs.open(path, "rb", **how) as file:
+            while len(data) <= most and (part := file.read(min(1 << 20, most + 1 - len(data)))):
+                data += part
+    except Exception as error:
+        failed = failure(url, error)
+        if isinstance(failed, FileNotFoundError | PermissionError):
+            return None
+        raise failed from error
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"is larger than {most >> 20} MiB: it is not believed")
+    return bytes(data)
 
 
 def open_file(url: str, options: Mapping[str, Any]) -> BinaryIO:

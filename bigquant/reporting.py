@@ -19,7 +19,7 @@ from bigquant.outputs import page_path
 from bigquant.palette import Palette
 from bigquant.palette_model import naming, parse_json, read_bytes
 from bigquant.palette_values import MAX_COLORS
-from bigquant.remote import is_url, public
+from bigquant.remote import is_chain, is_url, local_path, public
 from bigquant.report_page import Report, render
 from bigquant.showing import Shown, show
 
@@ -37,6 +37,7 @@ def report(
     source: str | os.PathLike[str] | None = None,
     sweep: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a page about a quantized image: one HTML file that needs nothing else.
 
@@ -45,11 +46,12 @@ def report(
 
     Parameters
     ----------
-    output : path
-        An output of bigquant, or any image of at most 256 colours, whatever made it.
+    output : path or URL
+        An output of bigquant, or any image of at most 256 colours, whatever made it; behind a URL
+        a Zarr or TIFF.
     page : path, optional
-        File to make; NAME.report.html beside the output without it.
-    source : path, optional
+        File to make; NAME.report.html beside the output without it, of a URL in this folder.
+    source : path or URL, optional
         The image that the output was made of, where its fit has left no pictures: every n-th pixel
         of both is shown, for which each is read once.
     sweep : path, optional
@@ -57,6 +59,9 @@ def report(
         which ``fit -k auto`` or ``--quality`` has chosen, if one did.
     overwrite : bool
         Whether a page of that name may be replaced.
+    storage_options : Mapping, optional
+        For URLs: what fsspec is to know of the output's store, such as credentials, and of the
+        source's, if that is the same.
 
     Returns
     -------
@@ -69,21 +74,27 @@ def report(
         If the output, `source` or `sweep` cannot be read or do not belong together, or the page
         cannot be written.
     """
-    name = os.fspath(output).rstrip("/" + os.sep)
-    if is_url(name):
-        raise InputError(f"{name}: a URL: copy it, and what lies beside it, to a disk first")
-    target = Path(page_path(name) if page is None else page)
+    name = os.fspath(output)
+    name = local_path(name) or name
+    if is_url(name) and is_chain(name):
+        raise InputError(f"{public(name)}: one URL upon another: copy the output to a disk first")
+    if page is not None and is_url(os.fspath(page)):
+        raise InputError(f"{page}: a URL, and a page is a file: name one on a disk")
+    bare = name.rstrip("/" + os.sep)
+    name = bare if is_url(bare) or not is_url(name) else name
+    title = Path(public(name)).name if is_url(name) else Path(name).name
+    target = Path(page or page_path(title if is_url(name) else name))
     for other in (name, source, sweep):
         check_apart(target, None if other is None else os.fspath(other))
     if target.suffix.lower() not in (".html", ".htm"):  # so it never takes an image's place
         raise InputError(f"{target}: a page ends in .html: name it so")
     check_target(target, overwrite)
     curve = None if sweep is None else _read_curve(sweep)
-    shown = show(name, None if source is None else os.fspath(source))
+    shown = show(name, None if source is None else os.fspath(source), storage_options or {})
     pictures, preview = shown.pictures, shown.preview
     text = render(
         Report(
-            title=Path(name).name,
+            title=title,
             palette=shown.palette,
             after=shown.after,
             before=pictures.before if pictures else None,
@@ -100,6 +111,7 @@ def report(
 
 def _read_curve(path: str | os.PathLike[str]) -> Curve:
     """Read the curve of a sweep from its table or its JSON."""
+    path = local_path(os.fspath(path)) or path
     with naming(path):
         data = read_bytes(path, what="sweep")
         try:
@@ -140,7 +152,7 @@ def _facts(output: str, shown: Shown, source: str | None) -> dict[str, str]:
     height, width = shown.shape
     bands = f", {known['bands']} x {known['dtype']}" if known else ""
     told = {
-        "output": f"{output}, {format_bytes(_size_of(output))}",
+        "output": _output_words(output),
         "source": public(source) if source else known.get("source"),
         "fitted to": _fitted_words(palette) if not known or len(_sources(palette)) > 1 else None,
         "size": f"{width} x {height} pixels{bands}",
@@ -171,12 +183,14 @@ def _fitted_words(palette: Palette) -> str | None:
     return f"{len(sources)} images together, whose pixels and PSNR these are: {sources[0]}, ..."
 
 
-def _size_of(output: str) -> int:
-    """Add up the bytes of a file, or of a folder's files."""
-    if not os.path.isdir(output):
-        return os.stat(output).st_size
-    files = (os.path.join(at, name) for at, _, names in os.walk(output) for name in names)
-    return sum(os.stat(file).st_size for file in files)
+def _output_words(output: str) -> str:
+    """Tell where an output lies and, of a file or of a folder's files, how many bytes it has."""
+    if is_url(output):  # to list what lies there may take long
+        return public(output)
+    files = [output]
+    if os.path.isdir(output):
+        files = [os.path.join(at, name) for at, _, names in os.walk(output) for name in names]
+    return f"{output}, {format_bytes(sum(os.stat(file).st_size for file in files))}"
 
 
 def _pixel_words(size: list[float] | None) -> str | None:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigquant.errors import BigquantError, InputError
 from bigquant.image import Image
-from bigquant.inputs import format_of
+from bigquant.inputs import ZARR_MARKS, format_of
 from bigquant.omezarr import LABELS
-from bigquant.outputs import preview_path
+from bigquant.outputs import PREVIEW_SUFFIX, preview_path
 from bigquant.palette import Palette
-from bigquant.palette_files import read_own_palette
+from bigquant.palette_files import read_far_palette, read_own_palette
+from bigquant.palette_model import read_beside
 from bigquant.pipeline import color_histogram
-from bigquant.preview import Pictures, Preview
+from bigquant.preview import MOST_BYTES, Pictures, Preview
 from bigquant.read import open_image
 from bigquant.recording import palette_digest
-from bigquant.remote import is_url
+from bigquant.remote import is_url, public
 from bigquant.thumbnail import as_shown, thinned
 
 #: Side of the pictures, as of those that a fit leaves.
@@ -56,7 +60,7 @@ class Shown:
     is_ours: bool
 
 
-def show(output: str, source: str | None) -> Shown:
+def show(output: str, source: str | None, options: Mapping[str, Any]) -> Shown:
     """Find the palette of an output, and read small pictures of it and of what it was made of.
 
     Where the fit has left pictures none of the pixels is read. Otherwise it is every n-th one of
@@ -67,32 +71,63 @@ def show(output: str, source: str | None) -> Shown:
     output : str
         Any image that `open_image` reads, of at most 256 colours if bigquant has not made it.
     source : str, optional
-        The image that it was made of; without it the one that its fit names is looked for.
+        The image that it was made of; without it the one that its fit names is looked for, if
+        the output lies on a disk.
+    options : Mapping
+        Of fsspec: for the output, and for a source in the same store.
 
     Raises
     ------
     InputError
         If the output cannot be read or is none, or `source` cannot be its source.
     """
-    image = open_image(output)
-    palette = read_own_palette(output)
-    beside = preview_path(output)
+    image = open_image(output, storage_options=options)
+    palette = _read_palette(output, image, options)
     size, is_ours = image.shape[:2], palette is not None
-    preview = _of_this(Preview.load(beside), size, palette) if beside.exists() else None
+    preview = _of_this(_find_preview(output, options), size, palette)
     if palette and preview and preview.pictures and source is None:
         return Shown(palette, preview.pictures.after, preview.pictures, preview, size, is_ours)
     if palette is None:
-        palette = _count_colors(output, image)
+        palette = _count_colors(_told(output), image)
         after = as_shown(thinned(image, _SIDE), image.channels, palette)
     else:
-        after = _read_output(output, image, palette)
-    before = _read_before(output, source, preview, size, palette)
+        after = _read_output(output, image, palette, options)
+    before = _read_before(output, source, preview, size, palette, options)
     pictures = None if before is None else Pictures.of(before, after)
     return Shown(palette, after, pictures, preview, size, is_ours)
 
 
-def _of_this(preview: Preview, size: tuple[int, ...], palette: Palette | None) -> Preview | None:
+def _read_palette(output: str, image: Image, options: Mapping[str, Any]) -> Palette | None:
+    if not is_url(output):
+        return read_own_palette(output)
+    return read_far_palette(output, options, "TIFF" in image.source.format)
+
+
+def _find_preview(output: str, options: Mapping[str, Any]) -> Preview | None:
+    """Read what the fit of an output has left beside it, on a disk or behind a URL.
+
+    Web servers may answer whatever they like where there is none: that is none, too.
+    """
+    if not is_url(output):
+        place = preview_path(output)
+        return Preview.load(place) if place.exists() else None
+    try:
+        data = read_beside(output, options, PREVIEW_SUFFIX, MOST_BYTES)
+        if data is not None:
+            return Preview.decode(data)
+        words = "there is none, or it is forbidden"
+    except InputError as error:
+        words = str(error)
+    _log.info("%s%s: is not used: %s", public(output), PREVIEW_SUFFIX, words)
+    return None
+
+
+def _of_this(
+    preview: Preview | None, size: tuple[int, ...], palette: Palette | None
+) -> Preview | None:
     """Take a preview only if it is of an output of this size and palette: files are copied."""
+    if preview is None:
+        return None
     facts = preview.facts
     is_alike = (facts["height"], facts["width"]) == size and palette is not None
     if is_alike and palette is not None and facts.get("palette") == palette_digest(palette):
@@ -119,31 +154,47 @@ def _count_colors(output: str, image: Image) -> Palette:
     return replace(palette, counts=histogram.counts[order])
 
 
-def _read_output(output: str, image: Image, palette: Palette) -> NDArray[np.uint8]:
+def _read_output(
+    output: str, image: Image, palette: Palette, options: Mapping[str, Any]
+) -> NDArray[np.uint8]:
     """Read every n-th pixel of an output of ours, of its labels where it has such."""
-    labels = _find_labels(output)
+    labels = _find_labels(output, image, options)
     if labels is None:
         pixels = thinned(image, _SIDE)
         # files hold the colours as they are shown
-        return as_shown(pixels, image.channels, palette) if os.path.isdir(output) else pixels
+        return as_shown(pixels, image.channels, palette) if _is_folder(output, image) else pixels
     found, table = thinned(labels, _SIDE)[..., 0], palette.shown_table
     if found.max() >= len(table):
         raise InputError(
-            f"{output}: has label {found.max()}, and its palette ends with {len(table) - 1}: it is "
-            "not the palette of this output"
+            f"{_told(output)}: has label {found.max()}, and its palette ends with "
+            f"{len(table) - 1}: it is not the palette of this output"
         )
     alpha = np.where(found >= palette.first_label, np.uint8(255), np.uint8(0))
     return np.dstack([table[found], alpha] if palette.first_label else [table[found]])
 
 
-def _find_labels(output: str) -> Image | None:
+def _find_labels(output: str, image: Image, options: Mapping[str, Any]) -> Image | None:
     """Open the labels of an output of ours; None where it has colours only."""
-    if os.path.isdir(output):
+    is_folder = _is_folder(output, image)
+    if is_url(output) and is_folder:
+        folder = f"{output}/{LABELS}"
+        has_labels = any(read_beside(folder, options, f"/{mark}") for mark in ZARR_MARKS)
+        return open_image(folder, mask=False, storage_options=options) if has_labels else None
+    if is_folder:
         folder = os.path.join(output, LABELS)
         return open_image(folder, mask=False) if os.path.isdir(folder) else None
-    image = open_image(output, mask=False)
+    image = open_image(output, mask=False, storage_options=options)
     is_labels = format_of(output) == "npy" or image.dtype == np.uint16  # colours are bytes
     return image if is_labels else None
+
+
+def _told(name: str) -> str:
+    return public(name) if is_url(name) else name
+
+
+def _is_folder(output: str, image: Image) -> bool:
+    """Tell a Zarr of ours from a file."""
+    return "Zarr" in image.source.format if is_url(output) else os.path.isdir(output)
 
 
 def _read_before(
@@ -152,19 +203,29 @@ def _read_before(
     preview: Preview | None,
     size: tuple[int, int],
     palette: Palette,
+    options: Mapping[str, Any],
 ) -> NDArray[np.uint8] | None:
     """Read the pixels that an output was made of; None where nobody knows them any more."""
     known = preview.facts if preview else {"source": None, "reading": {}}
-    name = source or known["source"]
+    name, reading = source or known["source"], dict(known["reading"])
     if name is None:
         return None
-    mask = known["reading"].get("mask")
-    if source is None and any(isinstance(each, str) and is_url(each) for each in (name, mask)):
+    mask = reading.get("mask")
+    # a preview may come from anyone: it fetches nothing, and from afar it opens nothing here
+    is_name_far, is_mask_far = (
+        isinstance(place, str) and (is_url(output) or is_url(place)) for place in (name, mask)
+    )
+    if source is None and (is_name_far or is_mask_far):
         _log.info("the report has no picture from before: name it by --source, %s", name)
-        return None  # a preview may come from anyone: it fetches nothing
+        return None
+    if is_mask_far:
+        _log.info(
+            "the picture from before is shown without its mask, %s, which is not opened", mask
+        )
+        del reading["mask"]
     try:
-        image = open_image(name, **known["reading"])
-        _check_source(name, image, output, size, palette)
+        image = open_image(name, **reading, storage_options=_options_of(name, output, options))
+        _check_source(_told(name), image, _told(output), size, palette)
         pixels = thinned(image, _SIDE)
     except BigquantError as error:
         if source is not None:
@@ -172,6 +233,13 @@ def _read_before(
         _log.info("the report has no picture from before: %s", error)
         return None
     return as_shown(pixels, image.channels, palette)
+
+
+def _options_of(source: str, output: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Hand options on to where they are meant for: what opens one store is no other's business."""
+    here, there = urlsplit(output), urlsplit(source)
+    is_same = here.scheme == there.scheme and (here.scheme[:4] != "http" or here[1] == there[1])
+    return options if is_same or not is_url(output) else {}
 
 
 def _check_source(

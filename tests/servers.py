@@ -48,6 +48,7 @@ class HttpFolder:
     url: str = ""
     ranges: bool = True
     status: int = 200
+    unranged: str | None = None
     requests: list[tuple[str, str]] = field(default_factory=list)
     sent: int = 0
 
@@ -82,7 +83,8 @@ def http_folder(folder):
             data = path.read_bytes() if status == 200 else b""
             asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
             part = data
-            if asked and served.ranges and data:
+            has_ranges = served.ranges and not self.path.endswith(served.unranged or "?")
+            if asked and has_ranges and data:
                 start, end = int(asked[1] or 0), int(asked[2] or len(data) - 1)
                 if not asked[1]:
                     start, end = len(data) - end, len(data) - 1

@@ -262,6 +262,9 @@ def test_s3_holds_what_a_disk_holds(s3_options, pixels, tmp_path, capsys):
         assert bytes_behind(fs, f"pictures/{version}.zarr") == bytes_on_disk(path)
         near, far = open_image(path), open_image(url, storage_options=s3_options)
         np.testing.assert_array_equal(near, far)
+        page = tmp_path / f"{version}.html"
+        assert main(["report", url, "-o", str(page), *options_of(s3_options), "-q"]) == 0
+        assert page.stat().st_size > 10_000
     assert main([*command, url]) == 2
     assert "exists already" in capsys.readouterr().err
     assert main([*command, url, "--overwrite", "--content", "labels"]) == 0

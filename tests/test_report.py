@@ -95,6 +95,7 @@ def test_a_page_is_written_with_the_fit(photo, given, capfd):
     assert run("fit photo.tif -k 3 -o out.zarr --overwrite --json") == 0  # the page stays
     (note,) = json.loads(capfd.readouterr().out)["notes"]
     assert note.startswith("out.zarr.report.html is of an earlier output: renew it with")
+    assert note.endswith("`bigquant report out.zarr --overwrite`")
     assert run("report out.zarr --overwrite") == 0
     assert given[2].palette.k == 3
 
@@ -245,7 +246,6 @@ BAD = [
     ("report nothing.zarr", "nothing.zarr: no such file"),
     ("report photo.tif", "photo.tif: has "),
     ("report deep.npy", "deep.npy: has 1 band of uint16 and no palette of bigquant"),
-    ("report memory://a/out.zarr", "memory://a/out.zarr: a URL"),
     ("report out.tif", "out.tif.report.html: exists already"),
     ("report out.tif -o out.tif --overwrite", "out.tif: is the input out.tif"),
     ("report out.tif -o new.html --source new.html", "new.html: is the input new.html"),
@@ -258,6 +258,7 @@ BAD = [
         "report out.tif -o new.html --sweep nothing.csv",
         "nothing.csv: no such file: name a sweep file",
     ),
+    ("report out.tif -o s3://a/page.html", "s3://a/page.html: a URL, and a page is a file"),
     ("report out.tif -o new.html --sweep s3://a/b.csv", "a URL: a sweep is read from a file"),
     ("report out.tif -o new.html --sweep out.tif.palette.json", "is no .csv or .json of a sweep"),
     ("report out.tif -o new.html --sweep photo.tif", "photo.tif: "),
