@@ -47,10 +47,10 @@ def report(
 ) -> None:
     """Write a page about OUT: before and after, palette, error, cloud of colours, facts.
 
-    The page is one HTML file that needs nothing else. OUT is an output of `fit`, which has
-    left small pictures beside it, so that no pixel is read; or one of `apply`, or any image of at
-    most 256 colours, whatever made it: these are read once, and so is --source. A Zarr or TIFF
-    may lie behind a URL.
+    The page is one HTML file that needs nothing else. OUT is an output of `fit`, which has left
+    small pictures beside it, so that no pixel is read; or one of `apply`, or any image of at most
+    256 colours, whatever made it: these are read once, and so is --source. A Zarr or TIFF may lie
+    behind a URL.
     """
     from bigquant.factsheets import format_bytes  # noqa: PLC0415 - --help stays quick
     from bigquant.reporting import report as write  # noqa: PLC0415

@@ -67,14 +67,14 @@ class NpyArray:
         behind, size = shape[axis + 1 :], math.prod(shape[axis + 1 :])
         cuts = [slice(part.start, part.stop) for part in window[axis + 1 :]]
         found = np.empty([len(part) for part in window], self.dtype)
+        if not found.size:
+            return found
         is_cut = found.shape[axis + 1 :] != behind
-        most = max(1, _AT_ONCE // (size * self.dtype.itemsize) if is_cut else len(window[axis]))
-        for outer in itertools.product(*map(enumerate, window[:axis])):
-            run, first = found[*(place for place, _ in outer)], 0
-            for index, length in zip(
-                (*(i for _, i in outer), window[axis].start), shape, strict=False
-            ):
-                first = first * length + index
+        most = _AT_ONCE // (size * self.dtype.itemsize) if is_cut else len(window[axis])
+        outers = itertools.product(*window[:axis])
+        for place, outer in zip(np.ndindex(found.shape[:axis]), outers, strict=True):
+            run = found[place]
+            first = int(np.ravel_multi_index((*outer, window[axis].start), shape[: axis + 1]))
             for start in range(0, len(run), most):
                 part = run[start : start + most]
                 whole = np.empty((len(part), *behind), self.dtype) if is_cut else part

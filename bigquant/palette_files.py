@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -64,12 +64,7 @@ def read_far_palette(url: str, options: Mapping[str, Any], is_tiff: bool) -> Pal
                 raise InputError(str(error.strerror)) from error
             with file:
                 return _find_in_text(_parse_tiff(file)[0])
-        for name in _ZARR_DOCUMENTS:
-            data = read_beside(url, options, f"/{name}", _MAX_ZARR_BYTES)
-            palette = None if data is None else _find_in_document(name, data)
-            if palette is not None:
-                return palette
-        return None
+        return _find_in_zarr(lambda name: read_beside(url, options, f"/{name}", _MAX_ZARR_BYTES))
 
 
 def read_own_palette(path: str | os.PathLike[str]) -> Palette | None:
@@ -83,35 +78,39 @@ def read_own_palette(path: str | os.PathLike[str]) -> Palette | None:
         return next((Palette.load(place) for place in places if place.is_file()), None)
     with naming(path):
         if os.path.isdir(path):
-            return _find_in_zarr(Path(path))
+            return _find_in_folder(Path(path))
         if suffix in _TIFFS:
             return _find_in_text(_open_tiff(path)[0])
         return _find_in_png(path) if suffix == ".png" else None
 
 
 def _read_zarr(path: Path) -> Palette:
-    palette = _find_in_zarr(path)
+    palette = _find_in_folder(path)
     if palette is None:
         raise InputError("holds no palette: name an output OUT.zarr of bigquant, or a palette file")
     return palette
 
 
-def _find_in_zarr(path: Path) -> Palette | None:
+def _find_in_folder(path: Path) -> Palette | None:
+    def read(name: str) -> bytes | None:
+        return read_bytes(path / name, _MAX_ZARR_BYTES) if (path / name).is_file() else None
+
+    return _find_in_zarr(read)
+
+
+def _find_in_zarr(read: Callable[[str], bytes | None]) -> Palette | None:
+    """Find the palette in the documents of a Zarr group, which are read by name."""
     for name in _ZARR_DOCUMENTS:
-        if (path / name).is_file():
-            palette = _find_in_document(name, read_bytes(path / name, _MAX_ZARR_BYTES))
-            if palette is not None:
-                return palette
+        data = read(name)
+        if data is None:
+            continue
+        attributes = parse_json(data)
+        if name == "zarr.json":
+            attributes = _find(attributes, "attributes")
+        model = _find(attributes, "bigquant", "palette")
+        if model is not None:
+            return Palette.from_json(model, name)
     return None
-
-
-def _find_in_document(name: str, data: bytes) -> Palette | None:
-    """Find the palette in a document of a Zarr group."""
-    attributes = parse_json(data)
-    if name == "zarr.json":
-        attributes = _find(attributes, "attributes")
-    model = _find(attributes, "bigquant", "palette")
-    return None if model is None else Palette.from_json(model, name)
 
 
 def _find(value: Any, *keys: str) -> Any:

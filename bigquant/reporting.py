@@ -76,14 +76,15 @@ def report(
     """
     name = os.fspath(output)
     name = local_path(name) or name
-    if is_url(name) and is_chain(name):
+    is_far = is_url(name)
+    if is_far and is_chain(name):
         raise InputError(f"{public(name)}: one URL upon another: copy the output to a disk first")
     if page is not None and is_url(os.fspath(page)):
         raise InputError(f"{page}: a URL, and a page is a file: name one on a disk")
     bare = name.rstrip("/" + os.sep)
-    name = bare if is_url(bare) or not is_url(name) else name
-    title = Path(public(name)).name if is_url(name) else Path(name).name
-    target = Path(page or page_path(title if is_url(name) else name))
+    name = bare if is_url(bare) or not is_far else name
+    title = Path(public(name) if is_far else name).name
+    target = Path(page or page_path(title if is_far else name))
     for other in (name, source, sweep):
         check_apart(target, None if other is None else os.fspath(other))
     if target.suffix.lower() not in (".html", ".htm"):  # so it never takes an image's place

@@ -129,8 +129,8 @@ def _of_this(
     if preview is None:
         return None
     facts = preview.facts
-    is_alike = (facts["height"], facts["width"]) == size and palette is not None
-    if is_alike and palette is not None and facts.get("palette") == palette_digest(palette):
+    digest = None if palette is None else palette_digest(palette)
+    if digest and (facts["height"], facts["width"], facts.get("palette")) == (*size, digest):
         return preview
     _log.info("the preview beside the output is that of another image: it is not used")
     return None
@@ -175,14 +175,12 @@ def _read_output(
 
 def _find_labels(output: str, image: Image, options: Mapping[str, Any]) -> Image | None:
     """Open the labels of an output of ours; None where it has colours only."""
-    is_folder = _is_folder(output, image)
-    if is_url(output) and is_folder:
+    if _is_folder(output, image):
         folder = f"{output}/{LABELS}"
-        has_labels = any(read_beside(folder, options, f"/{mark}") for mark in ZARR_MARKS)
+        has_labels = os.path.isdir(folder)
+        if is_url(output):
+            has_labels = any(read_beside(folder, options, f"/{mark}") for mark in ZARR_MARKS)
         return open_image(folder, mask=False, storage_options=options) if has_labels else None
-    if is_folder:
-        folder = os.path.join(output, LABELS)
-        return open_image(folder, mask=False) if os.path.isdir(folder) else None
     image = open_image(output, mask=False, storage_options=options)
     is_labels = format_of(output) == "npy" or image.dtype == np.uint16  # colours are bytes
     return image if is_labels else None
