@@ -237,8 +237,11 @@ def test_a_worker_that_is_killed_is_replaced(large, quantized):
 
 
 @pytest.mark.slow
-def test_workers_that_are_killed_again_and_again(large, folder):
-    with fitting(large, "--workers", "1") as process:
+def test_workers_that_are_killed_again_and_again(folder, tmp_path_factory):
+    """No worker lives as long as it takes to count the colours once; what it has found goes too."""
+    larger = tmp_path_factory.mktemp("larger") / "larger.tif"
+    assert main(["sample", str(larger), "--megapixels", "300", "-q"]) == 0
+    with fitting(larger, "--workers", "1") as process:
         while process.poll() is None:
             for worker in workers_of(process):
                 with suppress(psutil.NoSuchProcess):  # it has ended by itself
@@ -247,6 +250,7 @@ def test_workers_that_are_killed_again_and_again(large, folder):
             time.sleep(0.1)
         ends_with_one_line(process, "worker")
         assert_nothing_is_left(folder, process.pid)
+    larger.unlink()  # 650 MB
 
 
 @pytest.mark.parametrize(
